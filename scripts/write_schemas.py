@@ -1,0 +1,39 @@
+"""Write the JSON Schemas of the data rooms and cards from the spec classes.
+
+Run after changing a spec in ``voxemo_tasks/registry.py``::
+
+    python scripts/write_schemas.py
+
+A test fails when a checked-in schema differs from its spec.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from voxemo_tasks import registry
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACES = {
+    ROOT / "prompts" / "prompt.schema.json": registry.PromptSpec,
+    ROOT / "verbalizers" / "verbalizer.schema.json": registry.VerbalizerSpec,
+    ROOT / "judges" / "judge.schema.json": registry.JudgeSpec,
+    ROOT / "voxemo_tasks" / "corpora" / "cards" / "card.schema.json": registry.CorpusCard,
+    ROOT / "voxemo_tasks" / "backends" / "cards" / "card.schema.json": registry.ModelCard,
+}
+
+
+def rendered(spec: type[registry.Spec]) -> str:
+    """The text of a schema file."""
+    return json.dumps(registry.schema_of(spec), indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    for path, spec in PLACES.items():
+        path.write_text(rendered(spec), encoding="utf-8", newline="\n")
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Where this user's prepared corpora, task tree and runs live.
+
+``$VOXEMO_HOME`` when it is set, else the platform's data folder (on Linux
+``~/.local/share/voxemo``). Laid out as::
+
+    corpora/<id>/manifest.parquet + corpus.json   registered by `voxemo corpora prepare`
+    tasks/<digest>/                               the lm-eval task tree, a cache
+    runs/<model>/                                 runs of plain `lm-eval` without store=
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+from .errors import StoreError
+
+
+def home() -> Path:
+    """The folder itself, absolute; it may not exist yet."""
+    override = os.environ.get("VOXEMO_HOME", "").strip()
+    if override:
+        return Path(override).expanduser().absolute()
+    return user_data_path("voxemo", appauthor=False)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: a temporary file beside it, flushed, then renamed over it.
+
+    Raises:
+        StoreError: Where the folder cannot be made or written (full disk, no permission).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            # mkstemp makes 0600 files; others on a cluster read these too.
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)
+            Path(name).replace(path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                Path(name).unlink()
+            raise
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another "
+            "place (--output_path, --out, or the environment variable VOXEMO_HOME)"
+        ) from error

@@ -1,0 +1,120 @@
+"""The canonical emotion space and the label sets drawn from it.
+
+Order is part of a label set: it is the order of confusion rows, of the menu in a prompt, and of
+every table. Merging labels belongs to label sets and never to a reader: a manifest keeps each
+corpus's own classes, one to one, under their canonical names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .errors import LabelSetError
+
+CANONICAL: tuple[str, ...] = (
+    "angry",
+    "disgust",
+    "fear",
+    "happy",
+    "neutral",
+    "sad",
+    "surprise",
+    # beyond the basic seven, alphabetical
+    "amused",
+    "anxious",
+    "apologetic",
+    "assertive",
+    "boredom",
+    "breath",
+    "calm",
+    "concerned",
+    "contempt",
+    "disappointment, disapproval",
+    "encouraging",
+    "enthusiastic",
+    "excited",
+    "frustrated",
+    "no-agreement",
+    "other",
+    "pain, groan",
+    "pleasure",
+    "poker",
+    "sarcastic",
+    "sleepy",
+    "unknown",
+    "worried",
+)
+"""Every canonical label, in the package's order."""
+
+DIMENSIONS: tuple[str, ...] = ("valence", "arousal", "dominance")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """A menu: the labels an utterance can have and a model may answer, in fixed order.
+
+    Attributes:
+        id: Name within its corpus card, e.g. ``"native"``.
+        labels: Distinct labels in menu order, at least two.
+        merge: Canonical label of the manifest → label of this set. Labels that are neither here
+            nor in ``labels`` are outside the set, and their utterances are not part of the task.
+
+    Raises:
+        LabelSetError: For fewer than two labels, duplicates, or a merge into no label of the set.
+
+    Example:
+        >>> four = LabelSet("four", ("angry", "happy", "neutral", "sad"), {"excited": "happy"})
+        >>> four.of("excited"), four.of("sad"), four.of("fear")
+        ('happy', 'sad', None)
+    """
+
+    id: str
+    labels: tuple[str, ...]
+    merge: dict[str, str]
+
+    def __post_init__(self) -> None:
+        if len(self.labels) < 2:
+            raise LabelSetError(
+                f"label set {self.id!r} has {len(self.labels)} label(s); a task needs at least two"
+            )
+        if len(set(self.labels)) != len(self.labels):
+            raise LabelSetError(f"label set {self.id!r} names a label twice: {self.labels}")
+        for source, target in self.merge.items():
+            if target not in self.labels:
+                raise LabelSetError(
+                    f"label set {self.id!r} merges {source!r} into {target!r}, which is not one of "
+                    f"its labels: {', '.join(self.labels)}"
+                )
+
+    def of(self, label: str | None) -> str | None:
+        """The set's own label for a manifest label, or ``None`` where it is outside the set."""
+        if label is None:
+            return None
+        merged = self.merge.get(label, label)
+        return merged if merged in self.labels else None
+
+
+def in_canonical_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Sort labels by the canonical order; unknown ones go last, alphabetically.
+
+    Example:
+        >>> in_canonical_order({"sad", "calm", "angry", "zen"})
+        ('angry', 'sad', 'calm', 'zen')
+    """
+    rank = {label: i for i, label in enumerate(CANONICAL)}
+    return tuple(sorted(set(labels), key=lambda x: (rank.get(x, len(rank)), x)))
+
+
+def require_known(labels: Sequence[str], where: str) -> None:
+    """Refuse labels outside the canonical space.
+
+    Raises:
+        LabelSetError: Naming the labels, where they stand, and what is allowed.
+    """
+    bad = [x for x in labels if x not in CANONICAL]
+    if bad:
+        raise LabelSetError(
+            f"{where}: {', '.join(repr(b) for b in bad)} not in the canonical label space; allowed: "
+            f"{', '.join(CANONICAL)}. A new label goes into voxemo_tasks/labels.py first."
+        )

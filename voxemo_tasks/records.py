@@ -1,0 +1,395 @@
+"""The records that flow through the house: frozen, JSON-safe both ways, units in field names.
+
+``Utterance`` → ``Request`` → ``Response`` → ``Verdict``; an ``AudioRef`` names sound without
+holding it, because lm-eval builds every request before it runs the first one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self
+
+Json = dict[str, Any]
+
+Status = Literal[
+    "answered",
+    "multiple",
+    "off_menu",
+    "abstained",
+    "unparsed",
+    "empty",
+    "truncated",
+    "engine_error",
+    "judge_failed",
+]
+
+STATUSES: tuple[Status, ...] = (
+    "answered",
+    "multiple",
+    "off_menu",
+    "abstained",
+    "unparsed",
+    "empty",
+    "truncated",
+    "engine_error",
+    "judge_failed",
+)
+"""What a reply can be. All but the last two are the model's doing."""
+
+OURS: frozenset[Status] = frozenset({"engine_error", "judge_failed"})
+"""Failures of the suite, not of the model: excluded from every rate, counted, limited."""
+
+
+def canonical_json(value: Any) -> bytes:
+    """One byte string per value: sorted keys, no spaces, NFC, no NaN; the input of every digest.
+
+    Example:
+        >>> canonical_json({"b": 1, "a": "é"}).decode()
+        '{"a":"é","b":1}'
+    """
+    text = json.dumps(
+        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
+    return unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of the canonical JSON of a value, in hexadecimal."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A named, deterministic change of a clip, applied when it is decoded."""
+
+    name: str
+    parameters: Mapping[str, float | int | str] = field(default_factory=dict)
+    seed: int = 0
+
+    def to_json(self) -> Json:
+        return {"name": self.name, "parameters": dict(self.parameters), "seed": self.seed}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(str(data["name"]), dict(data.get("parameters") or {}), int(data.get("seed", 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class AudioRef:
+    """Sound by reference.
+
+    Attributes:
+        path: Absolute path of the file on this machine.
+        sha256: Digest of the file's bytes (not of the segment).
+        start_s: Start of the segment within the file, in seconds.
+        end_s: End of the segment; ``None`` is the end of the file.
+        channel: 0-based channel to take; ``None`` is the mean of all.
+        transforms: Applied in order after decoding.
+        duration_s: Length of the segment as the manifest has it; a hint for batching, not identity.
+    """
+
+    path: str
+    sha256: str
+    start_s: float = 0.0
+    end_s: float | None = None
+    channel: int | None = None
+    transforms: tuple[Transform, ...] = ()
+    duration_s: float | None = None
+
+    def content(self) -> Json:
+        """What is heard, wherever the file lies: the audio's part of a reply's key."""
+        return {
+            "sha256": self.sha256,
+            "start_s": self.start_s,
+            "end_s": self.end_s,
+            "channel": self.channel,
+            "transforms": [t.to_json() for t in self.transforms],
+        }
+
+    def to_json(self) -> Json:
+        return {"path": self.path, "duration_s": self.duration_s, **self.content()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(
+            path=str(data["path"]),
+            sha256=str(data["sha256"]),
+            start_s=float(data.get("start_s") or 0.0),
+            end_s=None if data.get("end_s") is None else float(data["end_s"]),
+            channel=None if data.get("channel") is None else int(data["channel"]),
+            transforms=tuple(Transform.from_json(t) for t in data.get("transforms") or ()),
+            duration_s=None if data.get("duration_s") is None else float(data["duration_s"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The role of an utterance in one fold of a named protocol."""
+
+    protocol: str
+    fold: int
+    role: Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One row of a manifest. ``None`` is "not known", never a default.
+
+    Attributes:
+        utterance_id: Unique within the corpus.
+        path: POSIX path relative to the corpus root, spelled as the disk has it.
+        start_s: Start of the segment in seconds; ``None`` with ``end_s`` for a whole file.
+        raw_label: The corpus's own label; ``None`` where it has none for this utterance.
+        label: Canonical label, one to one from ``raw_label``.
+        votes: Class → number of annotators (canonical classes), where votes are released.
+        rater_votes: Rater id → the classes that this rater chose.
+        valence: Mean rating on the scale that the corpus card states; likewise the others.
+        language: BCP-47 tag.
+        culture: Country or region of the speaker as the card defines it.
+        splits: Roles under each protocol.
+        sha256: Digest of the audio file's bytes.
+        error: Why the file could not be used (``--allow-missing``); such rows are never asked.
+    """
+
+    utterance_id: str
+    path: str
+    start_s: float | None = None
+    end_s: float | None = None
+    channel: int | None = None
+    raw_label: str | None = None
+    label: str | None = None
+    votes: Mapping[str, int] | None = None
+    rater_votes: Mapping[str, tuple[str, ...]] | None = None
+    valence: float | None = None
+    arousal: float | None = None
+    dominance: float | None = None
+    speaker: str | None = None
+    gender: str | None = None
+    age: str | None = None
+    language: str | None = None
+    culture: str | None = None
+    transcript: str | None = None
+    dialogue: str | None = None
+    setting: str | None = None
+    relationship: str | None = None
+    formality: str | None = None
+    channel_type: str | None = None
+    splits: tuple[Split, ...] = ()
+    duration_s: float | None = None
+    sampling_rate_hz: int | None = None
+    sha256: str | None = None
+    error: str | None = None
+
+    def to_json(self) -> Json:
+        data: Json = {f.name: getattr(self, f.name) for f in fields(self)}
+        data["votes"] = None if self.votes is None else dict(self.votes)
+        data["rater_votes"] = (
+            None
+            if self.rater_votes is None
+            else {rater: list(chosen) for rater, chosen in self.rater_votes.items()}
+        )
+        data["splits"] = [
+            {"protocol": s.protocol, "fold": s.fold, "role": s.role} for s in self.splits
+        ]
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        if values.get("rater_votes") is not None:
+            values["rater_votes"] = {
+                rater: (chosen,) if isinstance(chosen, str) else tuple(chosen)
+                for rater, chosen in values["rater_votes"].items()
+            }
+        values["splits"] = tuple(
+            Split(s["protocol"], int(s["fold"]), s["role"]) for s in values.get("splits") or ()
+        )
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What the engine is told explicitly, so that no model default leaks in.
+
+    Attributes:
+        max_new_tokens: Limit of the reply's length.
+        temperature: 0 is greedy; above 0 the reply is sampled.
+        top_p: Nucleus mass, in (0, 1]; 1 is off.
+        top_k: 0 is off.
+        stop: Strings that end the reply and are cut from it.
+        seed: Base of the per-sample seeds; part of the key only when sampling.
+    """
+
+    max_new_tokens: int = 32
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0.0
+
+    def to_json(self) -> Json:
+        data: Json = {
+            "max_new_tokens": self.max_new_tokens,
+            "temperature": self.temperature,
+            "stop": list(self.stop),
+        }
+        if not self.greedy:
+            data |= {"top_p": self.top_p, "top_k": self.top_k, "seed": self.seed}
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a speech LLM.
+
+    Attributes:
+        prompt_id: The prompt that was rendered, e.g. ``direct/en@1``.
+        prompt_digest: SHA-256 of the prompt file.
+        messages: Chat messages; content is a list of ``{"type": "audio", "index": i}`` and
+            ``{"type": "text", "text": …}`` parts, audio first.
+        audio: What the ``index`` of an audio part points to.
+        decoding: Explicit decoding parameters.
+    """
+
+    prompt_id: str
+    prompt_digest: str
+    messages: tuple[Json, ...]
+    audio: tuple[AudioRef, ...]
+    decoding: Decoding
+
+    @property
+    def text(self) -> str:
+        """All text parts, for logs and for lm-eval's first argument (which must be a string)."""
+        parts = [
+            part["text"]
+            for message in self.messages
+            for part in message["content"]
+            if part["type"] == "text"
+        ]
+        return "\n".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One reply, as the engine gave it. A row of the response store.
+
+    Attributes:
+        key: Digest of everything that determines the reply (see ``store.reply_key``).
+        text: The reply; ``""`` where there is an error.
+        finish_reason: ``stop``, ``length`` (cut by the token limit) or ``error``.
+        sample: 0-based sample index.
+        seconds_supplied: Length of the audio that was given.
+        seconds_heard: Length that the model's encoder can have used.
+        n_tokens: Number of generated tokens, where the engine tells.
+        logprob: Sum of the reply's token log-probabilities, where there is one.
+        error: Why there is no reply; such a row never counts as an answer.
+    """
+
+    key: str
+    text: str
+    finish_reason: Literal["stop", "length", "error"]
+    sample: int = 0
+    seconds_supplied: float | None = None
+    seconds_heard: float | None = None
+    n_tokens: int | None = None
+    logprob: float | None = None
+    error: str | None = None
+
+    def to_json(self) -> Json:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a reply was read.
+
+    Attributes:
+        status: One of ``STATUSES``.
+        labels: Menu labels that the reply asserts, in the menu's own forms: one where answered,
+            two or more where multiple, else none.
+        off_menu: Emotion words asserted beside or instead of a menu label.
+        span: ``(start, end)`` character offsets of the evidence in the reply; ``None`` without.
+        rule: Id of the rule that decided.
+        cut: Whether the reply was cut by its token limit (also where an answer was found).
+    """
+
+    status: Status
+    labels: tuple[str, ...] = ()
+    off_menu: tuple[str, ...] = ()
+    span: tuple[int, int] | None = None
+    rule: str = ""
+    cut: bool = False
+
+    @property
+    def answer(self) -> str | None:
+        """The one label that was answered, or ``None``."""
+        return self.labels[0] if self.status == "answered" else None
+
+    def to_json(self) -> Json:
+        return {
+            "status": self.status,
+            "labels": list(self.labels),
+            "off_menu": list(self.off_menu),
+            "span": None if self.span is None else list(self.span),
+            "rule": self.rule,
+            "cut": self.cut,
+        }
+
+
+class Reply(str):
+    """A reply's text on its way through lm-eval, which only knows strings.
+
+    Behaves as the text. What a plain string would lose (that the engine failed, that the reply was
+    cut, which stored row it is) rides along, survives pickling, and is simply absent where another
+    suite's strings are scored.
+
+    Example:
+        >>> r = Reply("angry", finish_reason="stop", key="ab12")
+        >>> r == "angry", r.key, r.error
+        (True, 'ab12', None)
+    """
+
+    finish_reason: str
+    error: str | None
+    key: str | None
+    store: str | None
+    synthetic: bool
+
+    def __new__(
+        cls,
+        text: str = "",
+        *,
+        finish_reason: str = "stop",
+        error: str | None = None,
+        key: str | None = None,
+        store: str | None = None,
+        synthetic: bool = False,
+    ) -> Self:
+        self = super().__new__(cls, text)
+        self.finish_reason = finish_reason
+        self.error = error
+        self.key = key
+        self.store = store
+        self.synthetic = synthetic
+        return self
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        return (str(self),), {
+            "finish_reason": self.finish_reason,
+            "error": self.error,
+            "key": self.key,
+            "store": self.store,
+            "synthetic": self.synthetic,
+        }

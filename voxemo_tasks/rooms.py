@@ -1,0 +1,235 @@
+"""Where the data rooms are, and the strict reading of their files.
+
+``prompts/``, ``verbalizers/`` and ``judges/`` lie beside the package in a checkout and inside it
+(``voxemo_tasks/data/<room>``) in a wheel. With the cards inside the package they are the only YAML
+of the project, and this module is the only code that reads YAML.
+
+The dialect is YAML 1.2's core: ``no``, ``off`` and ``2026-01-01`` are strings, only ``true`` and
+``false`` are booleans, duplicate keys, tags, anchors and aliases are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import BrokenInstallError, DataRoomError
+
+PACKAGE = Path(__file__).resolve().parent
+ROOMS: dict[str, str] = {"prompts": "prompt", "verbalizers": "verbalizer", "judges": "judge"}
+"""Room → stem of its schema file."""
+
+SUMS = "SHA256SUMS"
+FILE_NAME = re.compile(r"^(?P<id>[a-z][a-z0-9_]*)\.v(?P<version>[1-9][0-9]*)\.yaml$")
+
+_INT = re.compile(r"^[-+]?(0|[1-9][0-9]*)$")
+_FLOAT = re.compile(r"^[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$")
+_PLAIN: dict[str, Any] = {"true": True, "false": False, "null": None, "~": None, "": None}
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A YAML file as read.
+
+    Attributes:
+        path: The file.
+        data: Its mapping.
+        lines: Key path → 1-based line, for error messages.
+        sha256: Digest of the file's bytes.
+    """
+
+    path: Path
+    data: dict[str, Any]
+    lines: dict[KeyPath, int]
+    sha256: str
+
+    def where(self, key_path: KeyPath) -> str:
+        """``file:line, key a.b`` of a key path, or of its nearest ancestor that has a line."""
+        shown = ".".join(str(k) for k in key_path) or "(top level)"
+        probe = key_path
+        while probe and probe not in self.lines:
+            probe = probe[:-1]
+        return f"{self.path}:{self.lines.get(probe, 1)}, key {shown}"
+
+
+def room_path(room: str) -> Path:
+    """The folder of a data room, in a wheel, an editable install or a bare checkout.
+
+    Raises:
+        BrokenInstallError: Where neither place holds the room's schema.
+    """
+    schema = f"{ROOMS[room]}.schema.json"
+    places = [PACKAGE / "data" / room, PACKAGE.parent / room]
+    for place in places:
+        if (place / schema).is_file():
+            return place
+    looked = " nor ".join(str(p / schema) for p in places)
+    raise BrokenInstallError(
+        f"broken install: the data room {room!r} is missing (neither {looked} exists); "
+        "reinstall voxemo-tasks, or run from a complete checkout"
+    )
+
+
+def read_yaml(path: Path) -> Document:
+    """Read one file strictly.
+
+    Raises:
+        DataRoomError: With file, line and key, for YAML that is broken, has a duplicate key, a
+            tag, an anchor or an alias, or is not a mapping.
+    """
+    try:
+        raw = path.read_bytes()
+        text = raw.decode("utf-8")
+    except OSError as error:
+        raise DataRoomError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise DataRoomError(
+            f"{path}: is not UTF-8 ({error.reason} at byte {error.start})"
+        ) from error
+    lines: dict[KeyPath, int] = {}
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                at = event.start_mark.line + 1 if event.start_mark else 1
+                raise DataRoomError(
+                    f"{path}:{at}: anchors and aliases are not allowed here; write the value out"
+                )
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise DataRoomError(f"{path}{line}: not valid YAML: {problem}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise DataRoomError(f"{path}:1: the file must be a mapping (key: value), and it is not")
+    data = _construct(node, (), path, lines)
+    return Document(path, data, lines, hashlib.sha256(raw).hexdigest())
+
+
+def _construct(node: yaml.Node, at: KeyPath, path: Path, lines: dict[KeyPath, int]) -> Any:
+    line = node.start_mark.line + 1
+    lines.setdefault(at, line)
+    standard = ("tag:yaml.org,2002:", "?", "!")
+    if not (node.tag.startswith(standard[0]) or node.tag in standard[1:]):
+        raise DataRoomError(f"{path}:{line}: the tag {node.tag} is not allowed in a data file")
+    if isinstance(node, yaml.MappingNode):
+        mapping: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise DataRoomError(f"{path}:{key_node.start_mark.line + 1}: a key must be text")
+            key = str(key_node.value)
+            key_line = key_node.start_mark.line + 1
+            if key in mapping:
+                raise DataRoomError(
+                    f"{path}:{key_line}, key {'.'.join(map(str, (*at, key)))}: stands twice (first "
+                    f"on line {lines[(*at, key)]}); keep one"
+                )
+            lines[(*at, key)] = key_line
+            mapping[key] = _construct(value_node, (*at, key), path, lines)
+        return mapping
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(child, (*at, i), path, lines) for i, child in enumerate(node.value)]
+    value = str(node.value)
+    if getattr(node, "style", None) is not None:  # quoted or block: always text
+        return value
+    if value in _PLAIN:
+        return _PLAIN[value]
+    if _INT.match(value):
+        return int(value)
+    if _FLOAT.match(value):
+        return float(value)
+    return value
+
+
+def read_sums(room: Path) -> dict[str, str]:
+    """Relative POSIX path → registered SHA-256 of a room; empty where nothing is registered.
+
+    Raises:
+        DataRoomError: For a line that is not ``<64 hex digits>  <path>``.
+    """
+    file = room / SUMS
+    if not file.is_file():
+        return {}
+    sums: dict[str, str] = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        match = re.match(r"^([0-9a-f]{64})  (\S.*)$", line)
+        if match is None:
+            raise DataRoomError(f"{file}:{number}: expected '<sha256>  <path>', got {line!r}")
+        sums[match[2]] = match[1]
+    return sums
+
+
+def check_digest(document: Document, room: Path) -> None:
+    """Hold a file to its registered bytes.
+
+    Raises:
+        DataRoomError: Where the file is not registered, or differs from what was registered.
+    """
+    relative = document.path.relative_to(room).as_posix()
+    registered = read_sums(room).get(relative)
+    lock = f"voxemo {room.name} lock"
+    if registered is None:
+        raise DataRoomError(
+            f"{document.path}: is not registered in {room / SUMS}; if it is a new file, register it "
+            f"with `{lock}`"
+        )
+    if registered != document.sha256:
+        raise DataRoomError(
+            f"{document.path}: its bytes are not the registered ones (SHA-256 {document.sha256}, "
+            f"registered {registered}); a released file never changes: restore it, and put a new "
+            "wording into a new version"
+        )
+
+
+def room_files(room: Path) -> list[Path]:
+    """The data files of a room, sorted by relative path.
+
+    Raises:
+        DataRoomError: For a YAML file whose name is not ``<id>.v<n>.yaml``.
+    """
+    files = sorted(room.rglob("*.yaml"), key=lambda p: p.relative_to(room).as_posix())
+    for file in files:
+        if FILE_NAME.match(file.name) is None:
+            raise DataRoomError(
+                f"{file}: a data file is called <id>.v<n>.yaml with a lower-case id, "
+                "e.g. direct_en.v1.yaml"
+            )
+    return files
+
+
+def lock(room: Path) -> tuple[list[str], list[str]]:
+    """Register the digests of new files; never change an old one.
+
+    Returns:
+        The relative paths that were added, and those registered before.
+
+    Raises:
+        DataRoomError: Where a registered file is missing or has other bytes. Nothing is written.
+    """
+    sums = read_sums(room)
+    found = {
+        f.relative_to(room).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in room_files(room)
+    }
+    for name, digest in sums.items():
+        if name not in found:
+            raise DataRoomError(f"{room / name}: is registered and missing; restore it")
+        if found[name] != digest:
+            raise DataRoomError(
+                f"{room / name}: is registered with other bytes; restore it, and put the new "
+                "wording into a new version"
+            )
+    added = [name for name in found if name not in sums]
+    if added:
+        body = "".join(f"{found[name]}  {name}\n" for name in sorted(found))
+        (room / SUMS).write_text(body, encoding="utf-8", newline="\n")
+    return added, sorted(sums)
