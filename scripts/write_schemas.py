@@ -1,6 +1,6 @@
 """Write the JSON Schemas of the data rooms and cards from the spec classes.
 
-Run after changing a spec in ``voxemo_tasks/registry.py``::
+Run after changing a spec in ``voxemo_tasks/specs.py``::
 
     python scripts/write_schemas.py
 
@@ -12,19 +12,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from voxemo_tasks import registry
+from voxemo_tasks import registry, specs
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACES = {
-    ROOT / "prompts" / "prompt.schema.json": registry.PromptSpec,
-    ROOT / "verbalizers" / "verbalizer.schema.json": registry.VerbalizerSpec,
-    ROOT / "judges" / "judge.schema.json": registry.JudgeSpec,
-    ROOT / "voxemo_tasks" / "corpora" / "cards" / "card.schema.json": registry.CorpusCard,
-    ROOT / "voxemo_tasks" / "backends" / "cards" / "card.schema.json": registry.ModelCard,
+    ROOT / "prompts" / "prompt.schema.json": specs.PromptSpec,
+    ROOT / "verbalizers" / "verbalizer.schema.json": specs.VerbalizerSpec,
+    ROOT / "judges" / "judge.schema.json": specs.JudgeSpec,
+    ROOT / "voxemo_tasks" / "corpora" / "cards" / "card.schema.json": specs.CorpusCard,
+    ROOT / "voxemo_tasks" / "backends" / "cards" / "card.schema.json": specs.ModelCard,
 }
 
 
-def rendered(spec: type[registry.Spec]) -> str:
+def rendered(spec: type[specs.Spec]) -> str:
     """The text of a schema file."""
     return json.dumps(registry.schema_of(spec), indent=2, ensure_ascii=False) + "\n"
 

@@ -39,7 +39,7 @@ class UnknownNameError(VoxEmoError, LookupError):
 
 
 class DataRoomError(VoxEmoError, ValueError):
-    """A file of a data room that cannot be used: bad YAML, bad schema, bad digest, bad reference."""
+    """A file of a data room that cannot be used: YAML, schema, digest or reference."""
 
 
 class BrokenInstallError(VoxEmoError):

@@ -115,6 +115,6 @@ def require_known(labels: Sequence[str], where: str) -> None:
     bad = [x for x in labels if x not in CANONICAL]
     if bad:
         raise LabelSetError(
-            f"{where}: {', '.join(repr(b) for b in bad)} not in the canonical label space; allowed: "
-            f"{', '.join(CANONICAL)}. A new label goes into voxemo_tasks/labels.py first."
+            f"{where}: {', '.join(repr(b) for b in bad)} not in the canonical label space; "
+            f"allowed: {', '.join(CANONICAL)}. A new label goes into voxemo_tasks/labels.py first."
         )

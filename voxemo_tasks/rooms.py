@@ -179,8 +179,8 @@ def check_digest(document: Document, room: Path) -> None:
     lock = f"voxemo {room.name} lock"
     if registered is None:
         raise DataRoomError(
-            f"{document.path}: is not registered in {room / SUMS}; if it is a new file, register it "
-            f"with `{lock}`"
+            f"{document.path}: is not registered in {room / SUMS}; if it is a new file, register "
+            f"it with `{lock}`"
         )
     if registered != document.sha256:
         raise DataRoomError(
