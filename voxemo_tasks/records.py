@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
+
+from .errors import OptionError
 
 Json = dict[str, Any]
 
@@ -235,6 +237,68 @@ class Decoding:
     def greedy(self) -> bool:
         return self.temperature == 0.0
 
+    def to_gen_kwargs(self) -> Json:
+        """As lm-eval's generation keywords.
+
+        ``do_sample`` is always said: without it lm-eval's cache would take K samples for one
+        deterministic reply.
+        """
+        return {
+            "until": list(self.stop),
+            "max_gen_toks": self.max_new_tokens,
+            "do_sample": not self.greedy,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k,
+            "seed": self.seed,
+        }
+
+    def with_gen_kwargs(self, gen_kwargs: Mapping[str, Any]) -> Decoding:
+        """Lay lm-eval's ``--gen_kwargs`` over this decoding.
+
+        ``do_sample: false`` is greedy whatever the temperature; a temperature above 0 without
+        ``do_sample`` samples.
+
+        Raises:
+            OptionError: For an unknown key or a value out of range.
+
+        Example:
+            >>> Decoding(32).with_gen_kwargs({"temperature": 0.7, "top_p": 0.9}).top_p
+            0.9
+        """
+        changes: dict[str, Any] = {}
+        for key, value in gen_kwargs.items():
+            if key == "do_sample":
+                continue
+            if key == "until":
+                stop = (value,) if isinstance(value, str) else tuple(value or ())
+                changes["stop"] = tuple(str(s) for s in stop)
+                continue
+            if key not in _GEN_KWARGS:
+                allowed = ", ".join([*_GEN_KWARGS, "until", "do_sample"])
+                raise OptionError(f"--gen_kwargs: {key!r} is not known; allowed: {allowed}")
+            name, convert = _GEN_KWARGS[key]
+            try:
+                changes[name] = convert(value)
+            except (TypeError, ValueError) as error:
+                raise OptionError(f"--gen_kwargs: {key}={value!r} is not a number") from error
+        if gen_kwargs.get("do_sample") is False:
+            changes["temperature"] = 0.0
+        result = replace(self, **changes)
+        if gen_kwargs.get("do_sample") is True and result.greedy:
+            raise OptionError("--gen_kwargs: do_sample=True needs a temperature above 0")
+        if (
+            result.max_new_tokens < 1
+            or not result.temperature >= 0
+            or not 0 < result.top_p <= 1
+            or result.top_k < 0
+        ):
+            raise OptionError(
+                "--gen_kwargs: out of range (max_gen_toks >= 1, temperature >= 0, 0 < top_p <= 1, "
+                f"top_k >= 0); got {dict(gen_kwargs)}"
+            )
+        return result
+
     def to_json(self) -> Json:
         data: Json = {
             "max_new_tokens": self.max_new_tokens,
@@ -244,6 +308,17 @@ class Decoding:
         if not self.greedy:
             data |= {"top_p": self.top_p, "top_k": self.top_k, "seed": self.seed}
         return data
+
+
+_GEN_KWARGS: dict[str, tuple[str, type[int] | type[float]]] = {
+    "max_gen_toks": ("max_new_tokens", int),
+    "max_new_tokens": ("max_new_tokens", int),
+    "max_tokens": ("max_new_tokens", int),
+    "temperature": ("temperature", float),
+    "top_p": ("top_p", float),
+    "top_k": ("top_k", int),
+    "seed": ("seed", int),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +350,42 @@ class Request:
             if part["type"] == "text"
         ]
         return "\n".join(parts)
+
+    def to_arguments(self, provenance: Json) -> tuple[str, Json, Json]:
+        """The arguments of an lm-eval ``Instance``: text (which it hashes), decoding, the rest.
+
+        Args:
+            provenance: Who asks, for the run folder; a backend hands it on unread.
+        """
+        payload = {
+            "prompt": {"id": self.prompt_id, "sha256": self.prompt_digest},
+            "messages": list(self.messages),
+            "audio": [ref.to_json() for ref in self.audio],
+            "provenance": provenance,
+        }
+        return self.text, self.decoding.to_gen_kwargs(), payload
+
+    @classmethod
+    def from_arguments(cls, arguments: Sequence[Any]) -> tuple[Self, Json]:
+        """The request and its provenance from the arguments of an lm-eval ``Instance``.
+
+        Raises:
+            OptionError: For the arguments of a task that is not one of this suite.
+        """
+        if len(arguments) < 3 or not isinstance(arguments[2], Mapping):
+            raise OptionError(
+                "this model answers VoxEmo tasks (their requests carry audio references); the task "
+                f"at hand asked with {len(arguments)} argument(s) and no audio reference"
+            )
+        payload = arguments[2]
+        request = cls(
+            prompt_id=str(payload["prompt"]["id"]),
+            prompt_digest=str(payload["prompt"]["sha256"]),
+            messages=tuple(payload["messages"]),
+            audio=tuple(AudioRef.from_json(ref) for ref in payload["audio"]),
+            decoding=Decoding().with_gen_kwargs(arguments[1]),
+        )
+        return request, dict(payload.get("provenance") or {})
 
 
 @dataclass(frozen=True, slots=True)

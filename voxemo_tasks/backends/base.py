@@ -1,0 +1,400 @@
+"""What every backend does alike: fold, look up, group by audio, decode ahead, isolate, store.
+
+lm-eval queues the same ``Instance`` K times for K samples and hands requests over prompt by prompt.
+Here they are folded into one request with K samples, looked up in the response store, grouped by
+audio over all tasks of the run, decoded ahead by worker threads, and written as they come.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from abc import abstractmethod
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+from weakref import WeakSet
+
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+from tqdm import tqdm
+
+from ..audio import decode_ahead
+from ..errors import AudioError, ModelError, RunFailedError, StoreError
+from ..home import home
+from ..records import AudioRef, Json, Reply, Request, Response, digest_of
+from ..store import Asked, RunStore, reply_key, request_key
+from .requests import (
+    Folded,
+    Job,
+    Samples,
+    fold,
+    group_by_audio,
+    parse_batch_size,
+    without_repeats,
+)
+
+log = logging.getLogger(__name__)
+
+ALL_FAILED_AFTER = 20
+"""Where so many replies fail and none ever succeeded, the engine is broken, not the clips."""
+
+_live: WeakSet[AudioLM] = WeakSet()
+
+
+def live_models() -> list[AudioLM]:
+    """The backends of this process that have a run folder open."""
+    return [model for model in _live if model.has_store]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """One generated reply, before it becomes a stored row."""
+
+    text: str
+    finish_reason: Literal["stop", "length"] = "stop"
+    n_tokens: int | None = None
+    error: str | None = None
+
+
+class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
+    """Base of the backends; its arguments are ``--model_args`` of all of them.
+
+    Args:
+        store: Run folder. Default: a folder named after the model below ``store_parent``.
+        store_parent: Default ``$VOXEMO_HOME/runs``.
+        batch_size: Requests a batch, or ``auto``.
+        decode_workers: Threads that decode audio ahead of the engine.
+    """
+
+    MULTIMODAL = True
+    sampling_rate_hz: ClassVar[int] = 16_000
+
+    def __init__(
+        self,
+        *,
+        store: str | None = None,
+        store_parent: str | None = None,
+        batch_size: int | str | None = 1,
+        decode_workers: int = 2,
+    ) -> None:
+        super().__init__()
+        self.batch, self.batch_is_auto = parse_batch_size(batch_size)
+        self._decode_workers = max(1, int(decode_workers))
+        self._place = (store, store_parent)
+        self._store: RunStore | None = None
+        self._successes = 0
+        self._failures = 0
+        _live.add(self)
+
+    # --- what a backend tells ---------------------------------------------------------------
+
+    @abstractmethod
+    def fingerprint(self) -> Json:
+        """Model (id, revision, adapter), engine, version, dtype: what replies depend on."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Short name for folders and logs, e.g. the last part of the hub id."""
+
+    @abstractmethod
+    def generate(self, jobs: Sequence[Job]) -> list[list[Generated]]:
+        """Replies of one batch: per job, one per missing sample, in order.
+
+        An exception other than ``ModelError`` is taken as the failure of some job of the batch: the
+        batch is halved until the job that fails is alone. ``ModelError`` ends the run.
+        """
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether this model exists for trying and testing only."""
+        return False
+
+    @property
+    def max_audio_s(self) -> float | None:
+        """Seconds that the model can hear of one clip; ``None`` is no limit."""
+        return None
+
+    @property
+    def min_audio_s(self) -> float:
+        """Shorter clips cannot be given to the model."""
+        return 0.0
+
+    def engine_facts(self) -> Json:
+        """For the session record: facts that should not change replies."""
+        return {}
+
+    def after_failure(self, error: Exception) -> None:
+        """Clean up after a failed batch (free memory, say)."""
+
+    # --- what lm-eval asks ------------------------------------------------------------------
+
+    def get_model_info(self) -> Json:
+        """What lm-eval puts into its results file."""
+        return {"voxemo_fingerprint": self.fingerprint(), "voxemo_store": str(self.store.folder)}
+
+    @property
+    def tokenizer_name(self) -> str:
+        return self.name
+
+    def chat_template(self, chat_template: bool | str = False) -> str:
+        """Nothing: the model's own template always applies, asked for or not."""
+        return ""
+
+    def apply_chat_template(self, chat_history: Any, add_generation_prompt: bool = True) -> str:
+        return "\n".join(str(turn.get("content", "")) for turn in chat_history)
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        raise ModelError(f"{type(self).__name__} generates replies; it has no log-likelihood yet")
+
+    def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
+        raise ModelError(f"{type(self).__name__} generates replies; it has no log-likelihood yet")
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Replies in the order of the requests, each a :class:`~voxemo_tasks.records.Reply`."""
+        folded = fold(requests)
+        keys = {n: request_key(self.fingerprint(), f.request) for n, f in folded.items()}
+        jobs, replies = self._look_up(folded, keys)
+        if replies:
+            log.info("%d replies are stored already; %d requests to ask", len(replies), len(jobs))
+        try:
+            self._answer(group_by_audio(jobs), replies, disable_tqdm)
+            self.store.finish()
+        finally:
+            self.store.note({"engine": self.engine_facts()})
+        return self._in_order(requests, keys, replies)
+
+    def adopt(self, instances: Iterable[Instance]) -> None:
+        """Store the replies that lm-eval took from its own ``--use_cache`` instead of asking us.
+
+        Without this a run folder would lack them, and a score from it would silently cover less
+        than lm-eval's table.
+        """
+        for instance in instances:
+            request, provenance = Request.from_arguments(instance.args)
+            key = request_key(self.fingerprint(), request)
+            self._ask(provenance, key, len(instance.resps))
+            for sample, reply in enumerate(instance.resps):
+                error = getattr(reply, "error", None)
+                if error is None and not self.store.has(reply_key(key, sample)):
+                    cut = getattr(reply, "finish_reason", "stop") == "length"
+                    reason: Literal["stop", "length"] = "length" if cut else "stop"
+                    self.store.write(Response(reply_key(key, sample), str(reply), reason, sample))
+
+    # --- the run folder ---------------------------------------------------------------------
+
+    @property
+    def has_store(self) -> bool:
+        return self._store is not None
+
+    @property
+    def store(self) -> RunStore:
+        """The run folder, opened on first use."""
+        if self._store is None:
+            folder, parent = self._place
+            if folder is not None:
+                path = Path(str(folder)).expanduser()
+            else:
+                base = Path(str(parent)).expanduser() if parent else home() / "runs"
+                slug = re.sub(r"[^A-Za-z0-9._-]+", "-", self.name).strip("-.") or "model"
+                path = base / f"{slug}-{digest_of(self.fingerprint())[:8]}"
+            self._store = RunStore(path, self.fingerprint(), synthetic=self.synthetic)
+            self._store.note({"engine": self.engine_facts(), "program": Path(sys.argv[0]).name})
+        return self._store
+
+    def _ask(self, provenance: Json, key: str, samples: int) -> None:
+        """Record who asked; requests without provenance (direct callers) are only answered."""
+        documents = provenance.get("documents")
+        if not documents:
+            return
+        self.store.attach_documents(Path(documents["path"]), documents["sha256"])
+        row = Asked(
+            task=provenance["task"],
+            documents=documents["sha256"],
+            utterance_id=provenance["utterance_id"],
+            prompt=provenance["prompt"],
+            request=key,
+            samples=samples,
+            session=self.store.session,
+        )
+        self.store.ask(row)
+
+    def _look_up(
+        self, folded: Mapping[int, Folded], keys: Mapping[int, str]
+    ) -> tuple[list[Job], dict[str, Response]]:
+        """What is stored already, and jobs for what is missing (one job a distinct request)."""
+        jobs: dict[str, Job] = {}
+        replies: dict[str, Response] = {}
+        for number, item in folded.items():
+            key = keys[number]
+            self._ask(item.provenance, key, item.samples)
+            for sample in range(item.samples):
+                full = reply_key(key, sample)
+                if full in replies:
+                    continue
+                stored = self.store.find(full)
+                if stored is not None:
+                    replies[full] = stored
+                    continue
+                job = jobs.setdefault(key, Job(item.request, key, []))
+                if sample not in job.missing:
+                    job.missing.append(sample)
+        return list(jobs.values()), replies
+
+    # --- answering --------------------------------------------------------------------------
+
+    def _answer(self, jobs: list[Job], replies: dict[str, Response], disable_tqdm: bool) -> None:
+        total = sum(len(job.missing) for job in jobs)
+        partly_heard = 0
+        bar = tqdm(total=total, desc="replies", unit="reply", disable=disable_tqdm or not jobs)
+        with bar, closing(self._batches(jobs)) as batches:
+            for batch in batches:
+                for response in self._run(batch):
+                    replies[response.key] = response
+                    heard, supplied = response.seconds_heard, response.seconds_supplied
+                    partly_heard += heard is not None and supplied is not None and heard < supplied
+                    bar.update()
+        if partly_heard:
+            log.warning(
+                "%d of %d replies are to clips longer than the %.0f s that %s hears; the rest of "
+                "those clips went unheard (results count them as partly heard)",
+                partly_heard,
+                total,
+                self.max_audio_s or 0.0,
+                self.name,
+            )
+
+    def _batches(self, jobs: list[Job]) -> Generator[list[Job], None, None]:
+        """Batches of decoded jobs; a job that cannot be given to the engine is alone in its own."""
+        refs = without_repeats(ref for job in jobs for ref in job.request.audio)
+        ahead = max(2 * self.batch, self._decode_workers)
+        decoded = decode_ahead(
+            refs, self.sampling_rate_hz, workers=self._decode_workers, ahead=ahead
+        )
+        with closing(decoded):
+            last_ref: AudioRef | None = None
+            clip: Samples | AudioError | None = None
+            batch: list[Job] = []
+            for job in jobs:
+                for ref in job.request.audio:
+                    if ref != last_ref:
+                        last_ref, clip = next(decoded)
+                    self._take(job, clip)
+                if job.refusal is not None:
+                    yield [job]
+                    continue
+                batch.append(job)
+                if len(batch) >= self.batch:
+                    yield batch
+                    batch = []
+            if batch:
+                yield batch
+
+    def _take(self, job: Job, clip: Samples | AudioError | None) -> None:
+        if isinstance(clip, AudioError):
+            job.refusal = job.refusal or str(clip)
+        elif clip is not None:
+            seconds = len(clip) / self.sampling_rate_hz
+            job.audio.append(clip)
+            job.seconds += seconds
+            if seconds < self.min_audio_s:
+                job.refusal = (
+                    f"a clip of {seconds:.3f} s is shorter than the {self.min_audio_s:.3f} s that "
+                    f"{self.name} needs"
+                )
+
+    def _run(self, batch: list[Job]) -> list[Response]:
+        """Answer a batch, write its rows, free its audio."""
+        refused = batch[0].refusal
+        if refused is None:
+            generated = self._isolate(batch)
+        else:
+            log.warning("engine_error, not asked: %s", refused)
+            generated = [_all_failed(batch[0], refused)]
+        responses = [
+            self._response(job, sample, one)
+            for job, several in zip(batch, generated, strict=True)
+            for sample, one in zip(job.missing, several, strict=True)
+        ]
+        self.store.write(*responses)
+        for job in batch:
+            job.audio.clear()
+        if refused is None:
+            self._stop_if_broken(responses)
+        return responses
+
+    def _isolate(self, batch: Sequence[Job]) -> list[list[Generated]]:
+        """Generate; where that fails, halve until the job that fails is alone."""
+        try:
+            return self.generate(batch)
+        except (ModelError, StoreError):
+            raise
+        except Exception as error:  # an engine can raise anything; the row records what it was
+            self.after_failure(error)
+            reason = f"{type(error).__name__}: {error}"
+            if len(batch) > 1:
+                log.warning("a batch of %d failed (%s); trying it in halves", len(batch), reason)
+                half = len(batch) // 2
+                return [*self._isolate(batch[:half]), *self._isolate(batch[half:])]
+            paths = ", ".join(ref.path for ref in batch[0].request.audio)
+            log.warning("engine_error on %s: %s", paths, reason)
+            return [_all_failed(batch[0], reason)]
+
+    def _stop_if_broken(self, responses: Sequence[Response]) -> None:
+        failed = sum(response.error is not None for response in responses)
+        self._failures += failed
+        self._successes += len(responses) - failed
+        if not self._successes and self._failures >= ALL_FAILED_AFTER:
+            raise RunFailedError(
+                f"the first {self._failures} replies all failed in the engine, the last with: "
+                f"{responses[-1].error}. None was counted as an answer; mend this and start the "
+                "same command again"
+            )
+
+    def _response(self, job: Job, sample: int, generated: Generated) -> Response:
+        failed = generated.error is not None
+        limit = self.max_audio_s
+        heard = job.seconds if limit is None else min(job.seconds, limit)
+        return Response(
+            key=reply_key(job.key, sample),
+            text="" if failed else generated.text,
+            finish_reason="error" if failed else generated.finish_reason,
+            sample=sample,
+            seconds_supplied=round(job.seconds, 6) if job.audio else None,
+            seconds_heard=None if failed else round(heard, 6),
+            n_tokens=generated.n_tokens,
+            error=generated.error,
+        )
+
+    def _in_order(
+        self,
+        requests: Sequence[Instance],
+        keys: Mapping[int, str],
+        replies: Mapping[str, Response],
+    ) -> list[str]:
+        taken: dict[int, int] = {}
+        out: list[str] = []
+        for instance in requests:
+            sample = taken.get(id(instance), 0)
+            taken[id(instance)] = sample + 1
+            response = replies[reply_key(keys[id(instance)], sample)]
+            reply = Reply(
+                response.text,
+                finish_reason=response.finish_reason,
+                error=response.error,
+                key=response.key,
+                store=str(self.store.folder),
+                synthetic=self.synthetic,
+            )
+            if response.error is None:  # a failure is no answer, for nobody's cache
+                self.cache_hook.add_partial("generate_until", instance.args, reply)
+            out.append(reply)
+        return out
+
+
+def _all_failed(job: Job, reason: str) -> list[Generated]:
+    return [Generated("", error=reason) for _ in job.missing]

@@ -1,0 +1,335 @@
+"""``hf-audiolm``: a speech LLM through transformers, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError, OptionError
+from ..records import Decoding, Json, digest_of
+from .base import AudioLM, Generated
+from .families import AUDIO_TOKENS, chat_messages
+from .loading import DTYPES, digest_of_folder, find, first_line, load
+from .requests import Job
+
+log = logging.getLogger(__name__)
+
+__all__ = ["HfAudioLM"]
+
+
+class HfAudioLM(AudioLM):
+    """A checkpoint of a family that has a card, through its real processor and ``generate``.
+
+    Args:
+        pretrained: Folder, hub id, or a built-in name (``voxemo-tiny``).
+        revision: Hub revision; what was loaded is recorded.
+        dtype: ``auto``, ``bfloat16``/``bf16``, ``float16``/``fp16``, ``float32``/``fp32``. ``auto``
+            is bfloat16 on a GPU that has it, float16 on one that has not, float32 on a CPU.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:n``.
+        trust_remote_code: As in transformers.
+        options: Those of :class:`~voxemo_tasks.backends.base.AudioLM`.
+
+    Raises:
+        ModelError: For a checkpoint that cannot be used, or a device that is not there.
+        OptionError: For an unknown dtype or device.
+    """
+
+    def __init__(
+        self,
+        pretrained: str,
+        *,
+        revision: str | None = None,
+        dtype: str = "auto",
+        device: str | None = None,
+        trust_remote_code: bool = False,
+        max_batch_size: int | None = None,
+        **options: Any,
+    ) -> None:
+        try:
+            super().__init__(**options)
+        except TypeError as error:
+            raise OptionError(
+                f"--model_args of hf-audiolm: {error}; allowed: pretrained, revision, dtype, device, "
+                "trust_remote_code, store, store_parent, batch_size, decode_workers"
+            ) from error
+        self._checkpoint = find(str(pretrained))
+        config, self._processor, self._card, self._card_digest = load(
+            self._checkpoint, revision, bool(trust_remote_code)
+        )
+        import torch
+        import transformers
+
+        self._torch = torch
+        self._device = choose_device(device, torch)
+        self._dtype = choose_dtype(dtype, self._device, torch)
+        self._processor.tokenizer.padding_side = "left"
+        if self._processor.tokenizer.pad_token_id is None:
+            self._processor.tokenizer.pad_token = self._processor.tokenizer.eos_token
+        model_class = getattr(transformers, self._card.architectures[0])
+        try:
+            self._model = model_class.from_pretrained(
+                self._checkpoint.source,
+                revision=revision,
+                dtype=self._dtype,
+                trust_remote_code=bool(trust_remote_code),
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"pretrained={pretrained}: the weights cannot be loaded ({first_line(error)})"
+            ) from error
+        self._model.to(self._device).eval()
+        self._end_ids = self._take_end_ids()
+        self._audio_id = self._processor.tokenizer.convert_tokens_to_ids(self._card.audio_token)
+        self._fingerprint = self._identify(config, revision, transformers.__version__)
+        self._effective: dict[str, Json] = {}
+        if max_batch_size is not None:
+            self.batch = min(self.batch, int(max_batch_size))
+
+    # --- identity ---------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return Path(self._checkpoint.asked).name
+
+    @property
+    def synthetic(self) -> bool:
+        return self._checkpoint.synthetic
+
+    @property
+    def max_audio_s(self) -> float | None:
+        """The window of this very checkpoint (its feature extractor says), else of its family."""
+        extractor = self._processor.feature_extractor
+        samples = getattr(extractor, "n_samples", None)
+        if samples:
+            return float(samples) / float(extractor.sampling_rate)
+        return self._card.max_audio_s
+
+    @property
+    def min_audio_s(self) -> float:
+        return self._card.min_audio_s
+
+    def fingerprint(self) -> Json:
+        return self._fingerprint
+
+    def engine_facts(self) -> Json:
+        return {
+            "device": str(self._device),
+            "batch_size": self.batch,
+            "model_card": {"id": self._card.id, "sha256": self._card_digest},
+            "end_token_ids": self._end_ids,
+            "effective_decoding": list(self._effective.values()),
+            "torch": self._torch.__version__,
+            "max_audio_s": self.max_audio_s,
+        }
+
+    def _identify(self, config: Any, revision: str | None, version: str) -> Json:
+        if self._checkpoint.local:
+            loaded = f"sha256:{digest_of_folder(Path(self._checkpoint.source))}"
+            # The bytes are the identity; where the folder lies is not.
+            model = self._checkpoint.asked if self._checkpoint.synthetic else self.name
+        else:
+            loaded = getattr(config, "_commit_hash", None) or revision or "unknown"
+            model = self._checkpoint.asked
+        return {
+            "model": model,
+            "revision": loaded,
+            "adapter": None,
+            "engine": "transformers",
+            "engine_version": version,
+            "dtype": str(self._dtype).removeprefix("torch."),
+        }
+
+    def _take_end_ids(self) -> list[int]:
+        """End tokens of the checkpoint; all else of its generation config is thrown away.
+
+        Left in place it would act silently: Qwen2-Audio ships temperature 0.7, top-k 20, top-p 0.5
+        and a repetition penalty of 1.1, the last of which changes greedy replies too.
+        """
+        from transformers import GenerationConfig
+
+        ids = self._model.generation_config.eos_token_id
+        if ids is None:
+            ids = self._processor.tokenizer.eos_token_id
+        end_ids = sorted({ids} if isinstance(ids, int) else set(ids or ()))
+        self._model.generation_config = GenerationConfig(
+            eos_token_id=end_ids or None, pad_token_id=self._processor.tokenizer.pad_token_id
+        )
+        return end_ids
+
+    # --- generation -------------------------------------------------------------------------
+
+    def generate(self, jobs: Sequence[Job]) -> list[list[Generated]]:
+        out: list[list[Generated] | None] = [None] * len(jobs)
+        by_decoding: dict[str, list[int]] = {}
+        for number, job in enumerate(jobs):
+            by_decoding.setdefault(digest_of(job.request.decoding.to_json()), []).append(number)
+        for numbers in by_decoding.values():
+            decoding = jobs[numbers[0]].request.decoding
+            # Greedy samples of one request are one reply: it is made once and copied.
+            rows = [
+                (number, seed)
+                for number in numbers
+                for seed in (jobs[number].seeds()[:1] if decoding.greedy else jobs[number].seeds())
+            ]
+            made: dict[int, list[Generated]] = {}
+            for start in range(0, len(rows), self.batch):
+                part = rows[start : start + self.batch]
+                replies = self._forward([jobs[n] for n, _ in part], [s for _, s in part], decoding)
+                for (number, _), reply in zip(part, replies, strict=True):
+                    made.setdefault(number, []).append(reply)
+            for number in numbers:
+                copies = len(jobs[number].missing) if decoding.greedy else 1
+                out[number] = made[number] * copies
+        return [replies for replies in out if replies is not None]
+
+    def _forward(
+        self, rows: Sequence[Job], seeds: Sequence[int], decoding: Decoding
+    ) -> list[Generated]:
+        inputs = self._inputs(rows)
+        self._check_audio_arrived(inputs, rows)
+        inputs = inputs.to(self._device)
+        for key, value in inputs.items():
+            if self._torch.is_floating_point(value):
+                inputs[key] = value.to(self._dtype)
+        options = self._generation(decoding, seeds)
+        with self._torch.inference_mode():
+            ids = self._model.generate(**inputs, **options)
+        return [
+            self._reply(row, decoding) for row in ids[:, inputs["input_ids"].shape[1] :].tolist()
+        ]
+
+    def _inputs(self, rows: Sequence[Job]) -> Any:
+        texts = [
+            self._processor.apply_chat_template(
+                chat_messages(job.request.messages), tokenize=False, add_generation_prompt=True
+            )
+            for job in rows
+        ]
+        clips = [clip for job in rows for clip in job.audio]
+        return self._processor(
+            text=texts,
+            audio=clips,
+            sampling_rate=self.sampling_rate_hz,
+            return_tensors="pt",
+            padding=True,
+        )
+
+    def _check_audio_arrived(self, inputs: Any, rows: Sequence[Job]) -> None:
+        """The audio tokens in the input are those that the clips' lengths make.
+
+        Raises:
+            ModelError: Otherwise. A processor that is called with the wrong keyword was seen to
+                drop the audio without an error; the scores that follow are chance.
+        """
+        expected_of = AUDIO_TOKENS[self._card.audio_tokens]
+        window = int((self.max_audio_s or 1e9) * self.sampling_rate_hz)
+        found = (inputs["input_ids"] == self._audio_id).sum(dim=1).tolist()
+        expected = [sum(expected_of(len(clip), window) for clip in job.audio) for job in rows]
+        if any(
+            abs(f - e) > len(job.audio) for f, e, job in zip(found, expected, rows, strict=True)
+        ):
+            raise ModelError(
+                f"the audio did not reach the model: {self._card.name} was given {found} audio "
+                f"tokens where the clips make {expected}. The processor of this transformers version "
+                "may take its audio otherwise; nothing of this batch was counted"
+            )
+
+    def _generation(self, decoding: Decoding, seeds: Sequence[int]) -> Json:
+        from transformers import GenerationConfig
+        from transformers.generation import LogitsProcessorList
+        from transformers.generation.logits_process import (
+            TemperatureLogitsWarper,
+            TopKLogitsWarper,
+            TopPLogitsWarper,
+        )
+
+        from .sampling import SeededGumbel
+
+        config = GenerationConfig(
+            max_new_tokens=decoding.max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            repetition_penalty=1.0,
+            eos_token_id=self._end_ids or None,
+            pad_token_id=self._processor.tokenizer.pad_token_id,
+        )
+        options: Json = {"generation_config": config}
+        if decoding.stop:
+            config.stop_strings = list(decoding.stop)
+            options["tokenizer"] = self._processor.tokenizer
+        if not decoding.greedy:
+            warpers = LogitsProcessorList([TemperatureLogitsWarper(decoding.temperature)])
+            if decoding.top_k:
+                warpers.append(TopKLogitsWarper(decoding.top_k))
+            if decoding.top_p < 1:
+                warpers.append(TopPLogitsWarper(decoding.top_p))
+            warpers.append(SeededGumbel(seeds))
+            options["logits_processor"] = warpers
+        asked = decoding.to_json()
+        self._effective[digest_of(asked)] = {
+            "asked": asked,
+            "max_new_tokens": config.max_new_tokens,
+            "repetition_penalty": config.repetition_penalty,
+            "num_beams": config.num_beams,
+            "sampler": "greedy" if decoding.greedy else "seeded Gumbel-max, a seed a row",
+        }
+        return options
+
+    def _reply(self, ids: list[int], decoding: Decoding) -> Generated:
+        ended = next((i for i, token in enumerate(ids) if token in self._end_ids), None)
+        used = ids if ended is None else ids[:ended]
+        text: str = self._processor.tokenizer.decode(used, skip_special_tokens=True)
+        cuts = [text.index(stop) for stop in decoding.stop if stop in text]
+        stopped = ended is not None or bool(cuts)
+        if cuts:
+            text = text[: min(cuts)]
+        return Generated(text, "stop" if stopped else "length", n_tokens=len(used))
+
+    def after_failure(self, error: Exception) -> None:
+        """Free the cache after an out-of-memory; under ``batch_size=auto`` halve the batch."""
+        if "out of memory" not in str(error).lower():
+            return
+        if self._device.type == "cuda":
+            self._torch.cuda.empty_cache()
+        if self.batch_is_auto and self.batch > 1:
+            self.batch //= 2
+            log.warning("out of memory: batches of %d from here on", self.batch)
+
+
+def choose_device(device: str | None, torch: Any) -> Any:
+    """A torch device from ``auto``, ``cpu``, ``cuda``, ``cuda:n``.
+
+    Raises:
+        OptionError: For a name that torch does not know.
+        ModelError: For a GPU that is not there.
+    """
+    wanted = str(device or "auto")
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(wanted)
+    except RuntimeError as error:
+        raise OptionError(f"device={wanted!r}: expected auto, cpu, cuda or cuda:n") from error
+    if chosen.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (chosen.index or 0) >= count:
+            raise ModelError(f"device={wanted}: torch sees {count} CUDA device(s); use device=cpu")
+    return chosen
+
+
+def choose_dtype(dtype: str, device: Any, torch: Any) -> Any:
+    """A torch dtype from its name; ``auto`` looks at the device.
+
+    Raises:
+        OptionError: For an unknown name.
+    """
+    name = DTYPES.get(str(dtype).removeprefix("torch."))
+    if name is None:
+        raise OptionError(f"dtype={dtype!r}: expected one of {', '.join(DTYPES)}")
+    if name == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return getattr(torch, name)

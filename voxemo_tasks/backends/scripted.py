@@ -1,0 +1,146 @@
+"""``scripted-audiolm``: a deterministic model fed from a file, for tests and for trying things.
+
+The file is JSONL. A row says which requests it answers and with what::
+
+    {"path": "Angry/SM1_F10_A010.wav", "reply": "angry"}
+    {"prompt": "direct_en@1", "replies": ["sad", "happy"]}
+    {"contains": "Choose one of", "reply": "neutral", "finish_reason": "length"}
+    {"path": "bad.wav", "error": "the engine fell over"}
+    {"reply": "I cannot tell."}
+
+``path`` is a suffix of the audio's path, ``sha256`` its digest, ``prompt`` the prompt's id with
+version, ``contains`` a part of the rendered text. The first row all of whose conditions hold
+answers; a row without conditions answers everything. ``replies`` gives sample i its i-th text, the
+last one again beyond its end. ``delay_s`` waits before answering.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError, OptionError
+from ..records import Json, Request, digest_of
+from .base import AudioLM, Generated
+from .requests import Job
+
+CONDITIONS = ("path", "sha256", "prompt", "contains")
+ANSWERS = ("reply", "replies", "error", "finish_reason", "delay_s")
+
+
+class ScriptedAudioLM(AudioLM):
+    """A model that says what its file says.
+
+    Args:
+        replies: The JSONL file.
+        max_audio_s: Pretend to hear no more than this.
+        delay_s: Wait this long before each batch.
+        options: Those of :class:`~voxemo_tasks.backends.base.AudioLM`.
+
+    Raises:
+        ModelError: For a file that is missing or has a bad row (with its line).
+    """
+
+    def __init__(
+        self,
+        replies: str,
+        *,
+        max_audio_s: float | None = None,
+        delay_s: float = 0.0,
+        device: str | None = None,
+        max_batch_size: int | None = None,
+        **options: Any,
+    ) -> None:
+        try:
+            super().__init__(**options)
+        except TypeError as error:
+            raise OptionError(
+                f"--model_args of scripted-audiolm: {error}; allowed: replies, max_audio_s, delay_s, "
+                "store, store_parent, batch_size, decode_workers"
+            ) from error
+        self._file = Path(replies).expanduser()
+        self._rows = read_script(self._file)
+        self._max_audio_s = None if max_audio_s is None else float(max_audio_s)
+        self._delay_s = float(delay_s)
+
+    @property
+    def name(self) -> str:
+        return f"scripted-{self._file.stem}"
+
+    @property
+    def max_audio_s(self) -> float | None:
+        return self._max_audio_s
+
+    def fingerprint(self) -> Json:
+        return {
+            "model": "scripted",
+            "revision": f"sha256:{digest_of(self._rows)}",
+            "adapter": None,
+            "engine": "scripted",
+            "engine_version": "1",
+            "dtype": None,
+        }
+
+    def generate(self, jobs: Sequence[Job]) -> list[list[Generated]]:
+        if self._delay_s:
+            time.sleep(self._delay_s)
+        return [[self._say(job.request, sample) for sample in job.missing] for job in jobs]
+
+    def _say(self, request: Request, sample: int) -> Generated:
+        for row in self._rows:
+            if not matches(row, request):
+                continue
+            if row.get("delay_s"):
+                time.sleep(float(row["delay_s"]))
+            if "error" in row:
+                raise RuntimeError(row["error"])
+            texts = row["replies"] if "replies" in row else [row["reply"]]
+            return Generated(texts[min(sample, len(texts) - 1)], row.get("finish_reason", "stop"))
+        raise LookupError(f"{self._file}: no row answers {request.audio[0].path}")
+
+
+def matches(row: Json, request: Request) -> bool:
+    """Whether all conditions of a row hold for a request."""
+    ref = request.audio[0]
+    return (
+        ("path" not in row or ref.path.endswith(row["path"]))
+        and ("sha256" not in row or ref.sha256 == row["sha256"])
+        and ("prompt" not in row or request.prompt_id == row["prompt"])
+        and ("contains" not in row or row["contains"] in request.text)
+    )
+
+
+def read_script(path: Path) -> list[Json]:
+    """Rows of a script file.
+
+    Raises:
+        ModelError: With file and line of the first thing that is wrong.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"replies={path}: cannot be read ({error})") from error
+    rows: list[Json] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ModelError(f"{path}:{number}: not JSON ({error})") from error
+        if not isinstance(row, dict) or set(row) - {*CONDITIONS, *ANSWERS}:
+            raise ModelError(
+                f"{path}:{number}: expected an object with {', '.join(CONDITIONS)} (conditions) and "
+                f"{', '.join(ANSWERS)} (answer), got {line[:200]}"
+            )
+        if sum(key in row for key in ("reply", "replies", "error")) != 1:
+            raise ModelError(f"{path}:{number}: needs exactly one of reply, replies, error")
+        if "replies" in row and not row["replies"]:
+            raise ModelError(f"{path}:{number}: replies is empty")
+        rows.append(row)
+    if not rows:
+        raise ModelError(f"replies={path}: the file has no row")
+    return rows

@@ -1,0 +1,228 @@
+"""``voxemo run``: lm-eval with our models and task tree, then the scorecard.
+
+The flags are lm-eval's own. What can be wrong is looked at before a model is loaded: names, options,
+corpora that are not prepared, an output path that cannot be written.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import registry
+from ..corpora import prepared, prepared_ids
+from ..corpora.registered import command
+from ..errors import NotPreparedError, OptionError, RunFailedError, StoreError, UnknownNameError
+from ..home import home
+from ..results import score_run, table_of, write_results
+
+RESULTS = "results.json"
+
+
+def run(argv: Sequence[str]) -> int:
+    """Evaluate, score, print; returns the exit status."""
+    from lm_eval._cli import HarnessCLI
+    from lm_eval.utils import setup_logging
+
+    from ..tasks import register_models
+    from ..tasks.tree import tree
+
+    setup_logging()
+    register_models()
+    harness = HarnessCLI()
+    harness._parser.prog = "voxemo"
+    args = harness._parser.parse_args(["run", *argv])
+    names = check_before(args)
+    folder = str(tree())
+    args.include_path = [folder, args.include_path] if args.include_path else folder
+    args.tasks = names
+    failure: RunFailedError | None = None
+    try:
+        harness.execute(args)
+    except RunFailedError as error:
+        failure = error  # the replies are stored: say in the JSON what happened
+    except ValueError as error:
+        if "not found" not in str(error):
+            raise
+        raise OptionError(f"--tasks: {error}; `voxemo tasks ls` shows what there is") from error
+    status = conclude(predict_only=bool(args.predict_only))
+    if failure is not None:
+        raise failure
+    return status
+
+
+def conclude(*, predict_only: bool) -> int:
+    """Score every run folder that this process wrote; print tables and where the JSON is."""
+    from ..backends.base import live_models
+    from ..tasks.task import constructed_tasks
+
+    instances = [i for task in constructed_tasks() for i in task.instances or [] if i.resps]
+    failed = False
+    for model in live_models():
+        model.adopt(instances)
+        model.store.finish()
+        model.store.close()
+        folder = model.store.folder
+        if predict_only:
+            print(f"\nreplies: {folder}")
+            continue
+        results = score_run(folder, sessions=[model.store.session])
+        path = write_results(results, folder / RESULTS)
+        print(f"\n{table_of(results)}\n\nresults: {path}")
+        failed |= any("failed" in reason for t in results.tasks.values() for reason in t.reasons)
+    return 3 if failed else 0
+
+
+def check_before(args: Any) -> list[str]:
+    """Look at everything that can be wrong before a model is loaded.
+
+    Returns:
+        The task names.
+
+    Raises:
+        UnknownNameError, OptionError, NotPreparedError, StoreError: As the case may be.
+    """
+    names = task_names(args)
+    check_model(args.model)
+    options = check_options(args)
+    ours = check_names(names)
+    check_prepared(ours, options)
+    place = check_output(args.output_path)
+    ours_model = args.model in _our_models()
+    if ours_model:
+        if not isinstance(args.model_args, dict):
+            args.model_args = dict(args.model_args or {})
+        if place is not None and "store" not in args.model_args:
+            args.model_args.setdefault("store_parent", str(place))
+    return names
+
+
+def _our_models() -> Sequence[str]:
+    from ..tasks.register import MODELS
+
+    return tuple(MODELS)
+
+
+def task_names(args: Any) -> list[str]:
+    """``--tasks`` as a list.
+
+    Raises:
+        OptionError: For none.
+    """
+    given = args.tasks
+    if not given and getattr(args, "config", None):
+        from lm_eval.config.evaluate_config import EvaluatorConfig
+
+        given = EvaluatorConfig.load_yaml_config(args.config).get("tasks")
+    listed = (
+        given.split(",")
+        if isinstance(given, str)
+        else [t for x in given or [] for t in x.split(",")]
+    )
+    names = [name.strip() for name in listed if name.strip()]
+    if not names:
+        raise OptionError(
+            "--tasks names nothing; e.g. --tasks voxemo_mini_direct. `voxemo tasks ls`"
+        )
+    return names
+
+
+def check_model(name: str) -> None:
+    """Raise for a model that lm-eval does not know, with the nearest names."""
+    from lm_eval.api.registry import model_registry
+
+    if name not in model_registry:
+        raise UnknownNameError("model (--model)", name, list(model_registry))
+
+
+def check_options(args: Any) -> Any:
+    """``--metadata``, strictly; returns the options."""
+    from lm_eval.utils import simple_parse_args_string
+
+    from ..tasks.options import parse_options
+
+    given = args.metadata
+    if isinstance(given, str):
+        given = simple_parse_args_string(given)
+    return parse_options(given or {}, strict=True)
+
+
+def check_names(names: Sequence[str]) -> list[str]:
+    """Names (or globs) that are ours; raises for one that looks like ours and is not."""
+    from ..tasks.tree import known_names, known_tags
+
+    known = [*known_names(), *known_tags()]
+    ours: list[str] = []
+    for name in names:
+        if name.endswith(".yaml"):
+            if not Path(name).is_file():
+                raise OptionError(f"--tasks: there is no file {name}")
+            ours.append(Path(name).stem)
+            continue
+        matches = fnmatch.filter(known, name)
+        if not matches and name.startswith("voxemo"):
+            raise UnknownNameError("task", name, known, "`voxemo tasks ls` shows all.")
+        ours += matches
+    return ours
+
+
+def check_prepared(names: Sequence[str], options: Any) -> None:
+    """Raise for all corpora at once that are not prepared; then look at their options."""
+    from ..tasks.documents import select
+    from ..tasks.task import choose_prompts, choose_verbalizer
+    from ..tasks.tree import known_tags, members, task_name
+
+    wanted = members(list(names))
+    ready = set(prepared_ids())
+    missing = [corpus for corpus in wanted if corpus not in ready]
+    if missing:
+        lines = "\n".join(f"  {command(registry.corpus(corpus)[0])}" for corpus in missing)
+        raise NotPreparedError(
+            f"{len(missing)} of {len(wanted)} corpora of this run are not prepared. Prepare them:\n"
+            f"{lines}\nor run the group voxemo_prepared, which holds what is prepared"
+        )
+    if not wanted and "voxemo_prepared" in names:
+        raise NotPreparedError(
+            "voxemo_prepared is empty: no corpus is prepared yet; try `voxemo corpora prepare mini`"
+        )
+    all_tags = known_tags()
+    for corpus in wanted:
+        entry = prepared(corpus)
+        entry.require_root()
+        label_set = entry.card.label_set(options.label_set)
+        select(entry.card, entry.manifest(), label_set, options)
+        for tier in registry.tiers():
+            task = task_name(corpus, tier)
+            named = [n for n in names if n in (task, "voxemo") or task in all_tags.get(n, [])]
+            if named:
+                choose_verbalizer(choose_prompts(tier, options), options)
+
+
+def check_output(output_path: str | None) -> Path | None:
+    """Prove that the output path can be written, before the run and not after it.
+
+    Returns:
+        The folder for run folders; ``None`` for the default below ``$VOXEMO_HOME``.
+    """
+    place = home() / "runs"
+    if output_path:
+        place = Path(output_path).expanduser()
+        if place.suffix == ".json":
+            place = place.parent
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place) as probe:
+            probe.write(b"x" * 4096)
+    except OSError as error:
+        raise StoreError(
+            f"--output_path {place} cannot be written: {error.strerror or error}; choose another"
+        ) from error
+    return place.absolute() if output_path else None
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,147 @@
+"""The results JSON: what stands in it, as pydantic models; the JSON Schema is made from these.
+
+No NaN: a number that does not exist is ``null`` and has a reason. Rates are fractions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Model(BaseModel):
+    """Base: no unknown keys, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Interval(Model):
+    """A confidence interval, or the reason why there is none."""
+
+    low: float | None
+    high: float | None
+    level: float
+    method: str
+    n_clusters: int
+    cluster: str | None = Field(description="What was resampled: speaker, or null for utterances.")
+    replicates: int
+    seed: int
+    reason: str | None = None
+
+
+class Number(Model):
+    """A rate with what it rests on."""
+
+    value: float | None
+    n: int = Field(description="Utterances in the denominator's population.")
+    interval: Interval
+    method: str = Field(description="How the rate is defined.")
+
+
+class Rate(Model):
+    """A hard rate under both policies, with its bounds."""
+
+    strict: Number = Field(description="A non-answer is wrong. The headline.")
+    answered: Number = Field(description="Answered utterances only; read beside the coverage.")
+    worst: float | None = Field(description="Every non-answer wrong.")
+    best: float | None = Field(description="Every non-answer right.")
+
+
+class ConfusionTable(Model):
+    """Counts: rows are gold labels, columns predicted labels, the last column non-answers."""
+
+    rows: list[str]
+    columns: list[str]
+    counts: list[list[int]]
+
+
+class PerLabel(Model):
+    """A label's own rates, strict."""
+
+    label: str
+    n: int
+    recall: float | None
+    precision: float | None
+    f1: float | None
+
+
+class Counts(Model):
+    """What became of the utterances and replies of a task."""
+
+    selected: int = Field(description="Utterances that the task selects in the corpus.")
+    excluded: dict[str, int] = Field(description="Reason → utterances left out by the selection.")
+    asked: int = Field(description="Utterances that were asked about (--limit, --samples).")
+    scored: int = Field(description="Asked, and not lost to our own failures.")
+    failed: int = Field(description="Asked, but engine or judge failed on all replies.")
+    missing: int = Field(description="Asked, but no reply is stored (an interrupted run).")
+    missing_replies: int = Field(description="Asked (prompts × samples), but not stored.")
+    replies: int
+    statuses: dict[str, int] = Field(description="Status → utterances.")
+    reply_statuses: dict[str, int] = Field(description="Status → replies.")
+    cut: int = Field(description="Replies that ran into the token limit, answered or not.")
+    partly_heard: int = Field(description="Replies to clips longer than the model can hear.")
+
+
+class Heard(Model):
+    """Audio of the scored replies, in seconds."""
+
+    supplied_s: float
+    heard_s: float
+
+
+class TaskResult(Model):
+    """One task of one model."""
+
+    task: str
+    notice: str | None = Field(description="'synthetic, not a result' where that is so.")
+    headline: bool = Field(description="Whether the strict rates may be quoted as this task's.")
+    reasons: list[str] = Field(description="Why not, where not.")
+    corpus: dict[str, Any]
+    label_set: dict[str, Any]
+    protocol: str
+    fold: int | Literal["all"]
+    role: str
+    tier: str
+    prompts: list[dict[str, Any]]
+    decoding: dict[str, Any]
+    verbalizer: dict[str, Any]
+    options: dict[str, Any]
+    documents_sha256: str
+    counts: Counts
+    audio: Heard
+    hard: dict[str, Rate]
+    per_label: list[PerLabel]
+    confusion: ConfusionTable
+    baselines: dict[str, dict[str, float | None]] = Field(
+        description="chance (uniform over the menu) and majority → rate → value."
+    )
+
+
+class Session(Model):
+    """A process that wrote into the run folder."""
+
+    id: str
+    started: str | None
+    finished: str | None
+    wall_s: float | None
+    replies_written: int
+    replies_reused: int
+    engine: dict[str, Any] = Field(default_factory=dict)
+
+
+class Results(Model):
+    """The results of one run folder."""
+
+    schema_: Literal["voxemo-results/1"] = Field(alias="schema")
+    voxemo_tasks: str = Field(description="Version of the package that computed them.")
+    created: str
+    notice: str | None
+    run: str = Field(description="The run folder, for people; nothing depends on it.")
+    model: dict[str, Any] = Field(
+        description="Fingerprint: model, revision, engine, version, dtype."
+    )
+    fingerprint_sha256: str
+    damaged_lines: int
+    sessions: list[Session]
+    tasks: dict[str, TaskResult]

@@ -1,0 +1,16 @@
+"""A run on disk: what was asked and replied; written as produced, read without a GPU."""
+
+from .keys import reply_key, request_key, sample_seed
+from .reading import Asked, RunData, read_run
+from .writing import RunStore, open_runs
+
+__all__ = [
+    "Asked",
+    "RunData",
+    "RunStore",
+    "open_runs",
+    "read_run",
+    "reply_key",
+    "request_key",
+    "sample_seed",
+]

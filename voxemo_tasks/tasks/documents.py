@@ -1,0 +1,196 @@
+"""The utterances that a task asks about, and the file that describes them to a scorer.
+
+A run folder must be scored without the corpus and without lm-eval, so each task writes what a score
+needs (gold label, votes, speaker, culture …; no audio, no transcript) into one compressed file,
+named by its digest. Backends copy it into the run folder unread.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..corpora import Manifest, Prepared
+from ..errors import OptionError
+from ..home import home, write_atomically
+from ..labels import LabelSet
+from ..records import Json, Utterance, digest_of
+from ..specs import CorpusCard
+from .options import RunOptions
+
+SCHEMA = "voxemo-documents/1"
+
+KEPT = (
+    "utterance_id",
+    "raw_label",
+    "votes",
+    "rater_votes",
+    "valence",
+    "arousal",
+    "dominance",
+    "speaker",
+    "gender",
+    "age",
+    "language",
+    "culture",
+    "dialogue",
+    "setting",
+    "relationship",
+    "formality",
+    "channel_type",
+    "duration_s",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows of a manifest a task asks about.
+
+    Attributes:
+        rows: Row numbers in the fixed order of the task.
+        protocol: Protocol that was applied.
+        fold: Fold, or ``all``.
+        role: Role within the fold.
+        excluded: Reason → number of utterances of that part that are not asked about.
+    """
+
+    rows: tuple[int, ...]
+    protocol: str
+    fold: int | str
+    role: str
+    excluded: dict[str, int]
+
+
+def hash_order(corpus: str, utterance_id: str) -> str:
+    """Sort key of an utterance within its task.
+
+    Fixed and unrelated to labels and speakers, so that ``--limit 60`` is a fair sample of the
+    corpus and not its first sixty angry clips.
+    """
+    return hashlib.sha256(f"{corpus}:{utterance_id}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def select(
+    card: CorpusCard, manifest: Manifest, label_set: LabelSet, options: RunOptions
+) -> Selection:
+    """Rows of the wanted fold and role whose label is in the label set, in hash order.
+
+    Raises:
+        OptionError: For a protocol or fold that the corpus does not have, or an empty selection.
+    """
+    protocol = options.protocol or card.default_protocol
+    if protocol not in card.protocols:
+        raise OptionError(
+            f"--metadata: protocol={protocol!r} is none of corpus {card.id!r}; allowed: "
+            f"{', '.join(card.protocols)}"
+        )
+    fold = options.fold if options.fold is not None else card.protocols[protocol].default_fold
+    excluded = {"label outside the label set": 0, "no label": 0, "file unusable": 0}
+    chosen: list[tuple[str, int]] = []
+    folds: set[int] = set()
+    columns = (manifest.column(c) for c in ("utterance_id", "label", "splits", "error"))
+    for row, (uid, label, splits, error) in enumerate(zip(*columns, strict=True)):
+        mine = [split for split in splits if split.protocol == protocol]
+        folds.update(split.fold for split in mine)
+        if not any(s.role == options.role and fold in ("all", s.fold) for s in mine):
+            continue
+        if error is not None:
+            excluded["file unusable"] += 1
+        elif label is None:
+            excluded["no label"] += 1
+        elif label_set.of(label) is None:
+            excluded["label outside the label set"] += 1
+        else:
+            chosen.append((hash_order(card.id, uid), row))
+    if not chosen:
+        raise OptionError(
+            f"corpus {card.id!r}: protocol {protocol!r}, fold {fold!r}, role {options.role!r}, label "
+            f"set {label_set.id!r} selects no utterance; the protocol has folds "
+            f"{sorted(folds) or 'none'}; left out: {excluded}"
+        )
+    return Selection(
+        tuple(row for _, row in sorted(chosen)), protocol, fold, options.role, excluded
+    )
+
+
+class Documents(Sequence[Json]):
+    """The documents of a task: one per utterance, made when looked at.
+
+    lm-eval takes it for a dataset, of which it only asks ``features``, length and items.
+    """
+
+    features: dict[str, Any]
+
+    def __init__(
+        self, corpus: str, manifest: Manifest, label_set: LabelSet, rows: Sequence[int]
+    ) -> None:
+        self.features = {}
+        self._corpus = corpus
+        self._manifest = manifest
+        self._label_set = label_set
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        utterance = self._manifest.row(self._rows[index])
+        return self._document(utterance)
+
+    def __iter__(self) -> Iterator[Json]:
+        return map(self._document, self._manifest.utterances(self._rows))
+
+    def _document(self, utterance: Utterance) -> Json:
+        return describe(utterance, self._label_set) | {
+            "audio": self._manifest.audio_ref(utterance).to_json()
+        }
+
+
+def describe(utterance: Utterance, label_set: LabelSet) -> Json:
+    """What a score needs to know of an utterance; nulls left out."""
+    data = utterance.to_json()
+    kept = {key: data[key] for key in KEPT if data[key] is not None}
+    return kept | {"label": label_set.of(utterance.label)}
+
+
+def write_documents(header: Json, documents: Documents) -> tuple[Path, str]:
+    """Write the description of a task's documents below ``$VOXEMO_HOME/documents``.
+
+    Returns:
+        Path, and digest of header and rows (which is also the file's name).
+
+    Raises:
+        StoreError: Where it cannot be written.
+    """
+    rows = [{k: v for k, v in doc.items() if k != "audio"} for doc in documents]
+    head = {"schema": SCHEMA, **header, "n_utterances": len(rows)}
+    lines = [head, *rows]
+    digest = digest_of(lines)
+    path = home() / "documents" / f"{digest}.jsonl.gz"
+    if not path.exists():
+        buffer = io.BytesIO()
+        with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as stream:
+            for line in lines:
+                stream.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+        write_atomically(path, buffer.getvalue())
+    return path, digest
+
+
+def corpus_facts(prepared: Prepared, card_digest: str) -> Json:
+    """Identity of the corpus for the results."""
+    return {
+        "id": prepared.card.id,
+        "name": prepared.card.name,
+        "card_sha256": card_digest,
+        "manifest_sha256": prepared.digest,
+        "synthetic": prepared.card.synthetic,
+        "licence": prepared.card.licence,
+    }

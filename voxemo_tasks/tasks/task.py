@@ -1,0 +1,343 @@
+"""The one task class: a corpus × a prompt tier, as lm-eval sees it.
+
+Every task file of the tree names this class; what differs stands in the file's ``dataset_kwargs``
+(corpus, tier) and in the run's ``--metadata``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from weakref import WeakSet
+
+from lm_eval.api.instance import Instance
+from lm_eval.api.task import ConfigurableTask
+
+from .. import registry
+from ..corpora import prepared
+from ..corpora.registered import command
+from ..errors import NotPreparedError, OptionError, RunFailedError
+from ..labels import LabelSet
+from ..metrics.confusion import Confusion
+from ..metrics.hard import HARD_METRICS
+from ..records import OURS, AudioRef, Json, Reply, Request, Verdict
+from ..render import decoding_of, render
+from ..specs import PromptSpec, VerbalizerSpec
+from ..tally import plurality, too_many_failures
+from ..verbalize import verbalize
+from .documents import Documents, corpus_facts, select, write_documents
+from .options import RunOptions, parse_options
+
+METRICS = ("uar", "wa", "macro_f1", "weighted_f1", "micro_f1", "macro_precision", "coverage")
+"""What stands in lm-eval's table, strict; the full scorecard is computed from the run folder."""
+
+SYNTHETIC = "synthetic, not a result"
+
+_constructed: WeakSet[VoxEmoTask] = WeakSet()
+
+
+def constructed_tasks() -> list[VoxEmoTask]:
+    """The tasks that this process has made."""
+    return list(_constructed)
+
+
+class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
+    """A corpus asked with a prompt tier; one document per utterance, one request per prompt.
+
+    Args:
+        config: The task file as lm-eval read it, with the run's metadata merged in.
+
+    Raises:
+        OptionError: For an option that is wrong for this corpus. A corpus that is not prepared is
+            no error yet: lm-eval builds the tasks of a group one by one, and the user wants to hear
+            of all that are missing at once, so it is raised when the first requests are built.
+    """
+
+    MULTIMODAL = True
+
+    def __init__(self, config: Mapping[str, Any] | None = None, **_: Any) -> None:
+        settings = dict(config or {})
+        settings.pop("class", None)  # TaskConfig does not know the key that led here
+        kwargs = dict(settings.get("dataset_kwargs") or {})
+        if set(kwargs) != {"corpus", "tier"}:
+            raise OptionError(
+                "a VoxEmo task file needs dataset_kwargs with corpus and tier, got "
+                f"{kwargs or 'none'}; `voxemo tasks path` writes the right files"
+            )
+        self.card, self._card_digest = registry.corpus(str(kwargs["corpus"]))
+        self.tier = str(kwargs["tier"])
+        self.options: RunOptions = parse_options(settings.get("metadata") or {}, strict=False)
+        self.prompts = choose_prompts(self.tier, self.options)
+        self.label_set: LabelSet = self.card.label_set(self.options.label_set)
+        self.verbalizer, self._verbalizer_digest = choose_verbalizer(self.prompts, self.options)
+        self.seed = 0
+        self.missing: str | None = None
+        self._documents_file: tuple[Path, str] | None = None
+        settings["metric_list"] = []
+        settings["process_results"] = "voxemo_tasks"
+        settings["repeats"] = self.options.samples
+        self._read_corpus()
+        super().__init__(config=settings)
+        for name in METRICS:
+            self._metric_fn_list[name] = None
+            self._metric_fn_kwargs[name] = {}
+            self._aggregation_list[name] = self._aggregator(name)
+            self._higher_is_better[name] = True
+        self.config.metric_list = [
+            {"metric": name, "aggregation": "rate of pooled counts, strict"} for name in METRICS
+        ]
+        if self.card.synthetic:
+            self._mark_synthetic()
+        _constructed.add(self)
+
+    # --- data -------------------------------------------------------------------------------
+
+    def _read_corpus(self) -> None:
+        """Documents of the wanted part of the corpus, or a stand-in where it is not prepared."""
+        try:
+            self._prepared = prepared(self.card.id)
+        except NotPreparedError:
+            self.missing = command(self.card)
+            self._documents: Sequence[Json] = _StandIn()
+            return
+        manifest = self._prepared.manifest()
+        self.selection = select(self.card, manifest, self.label_set, self.options)
+        self._documents = Documents(self.card.id, manifest, self.label_set, self.selection.rows)
+
+    def download(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing is downloaded: the documents are those of the prepared manifest."""
+        self.dataset = {"test": self._documents}
+
+    def has_training_docs(self) -> bool:
+        return False
+
+    def has_validation_docs(self) -> bool:
+        return False
+
+    def has_test_docs(self) -> bool:
+        return True
+
+    def test_docs(self) -> Sequence[Json]:
+        return self._documents
+
+    def fewshot_docs(self) -> None:
+        """None: in-context examples of speech carry audio and are an option of a prompt set."""
+
+    def set_fewshot_seed(self, seed: int | None = None) -> None:
+        """The last of lm-eval's ``--seed`` values; the base of all sampling seeds here."""
+        super().set_fewshot_seed(seed)
+        self.seed = int(seed or 0)
+
+    # --- asking -----------------------------------------------------------------------------
+
+    def doc_to_text(self, doc: Json, *args: Any) -> str:
+        return "" if self.missing else self._requests(doc)[0].text
+
+    def doc_to_target(self, doc: Json, *args: Any) -> str:
+        return str(doc.get("label"))
+
+    def fewshot_context(self, doc: Json, *args: Any, **kwargs: Any) -> str:
+        if kwargs.get("system_instruction"):
+            raise OptionError(
+                "--system_instruction: prompts are pre-registered here, so that results can name "
+                "them; put the instruction into a prompt file (key `system`) and ask with it"
+            )
+        return self.doc_to_text(doc)
+
+    def build_all_requests(self, **kwargs: Any) -> None:
+        raise_if_unprepared()
+        self._documents_file = None  # --gen_kwargs may have changed since
+        super().build_all_requests(**kwargs)
+
+    def construct_requests(self, doc: Json, ctx: str, **kwargs: Any) -> list[Instance]:
+        path, digest = self._described()
+        instances = []
+        for number, request in enumerate(self._requests(doc)):
+            provenance = {
+                "task": self.config.task,
+                "utterance_id": doc["utterance_id"],
+                "prompt": request.prompt_id,
+                "documents": {"path": str(path), "sha256": digest},
+            }
+            instances.append(
+                Instance(
+                    request_type="generate_until",
+                    doc=doc,
+                    arguments=request.to_arguments(provenance),
+                    idx=number,
+                    metadata=(self.config.task, kwargs["metadata"][1], self.options.samples),
+                )
+            )
+        return instances
+
+    def _requests(self, doc: Json) -> list[Request]:
+        audio = AudioRef.from_json(doc["audio"])
+        out = []
+        for prompt, digest in self.prompts:
+            decoding = decoding_of(
+                prompt, temperature=self.options.temperature, seed=self.seed
+            ).with_gen_kwargs(self._gen_kwargs())
+            out.append(render(prompt, digest, self.label_set.labels, audio, decoding))
+        return out
+
+    def _gen_kwargs(self) -> Json:
+        """What the user laid over the prompts' decoding; the task file itself holds nothing."""
+        given = {k: v for k, v in (self.config.generation_kwargs or {}).items() if v != []}
+        if self.options.temperature and self.options.top_p < 1:
+            given.setdefault("top_p", self.options.top_p)
+        return given
+
+    def _described(self) -> tuple[Path, str]:
+        if self._documents_file is None:
+            assert isinstance(self._documents, Documents)
+            self._documents_file = write_documents(self._header(), self._documents)
+        return self._documents_file
+
+    def _header(self) -> Json:
+        first = self._requests(self._documents[0])
+        return {
+            "task": self.config.task,
+            "tier": self.tier,
+            "corpus": corpus_facts(self._prepared, self._card_digest),
+            "label_set": {
+                "id": self.label_set.id,
+                "labels": list(self.label_set.labels),
+                "merge": self.label_set.merge,
+            },
+            "protocol": self.selection.protocol,
+            "fold": self.selection.fold,
+            "role": self.selection.role,
+            "excluded": self.selection.excluded,
+            "prompts": [
+                {"id": prompt.ref, "sha256": digest, "language": prompt.language}
+                for prompt, digest in self.prompts
+            ],
+            "decoding": {request.prompt_id: request.decoding.to_json() for request in first},
+            "verbalizer": {"id": self.verbalizer.ref, "sha256": self._verbalizer_digest},
+            "options": self.options.to_json(),
+        }
+
+    # --- scoring ----------------------------------------------------------------------------
+
+    def apply_filters(self) -> list[Instance] | None:
+        """Keep all K replies; lm-eval's own default keeps the first."""
+        for instance in self._instances or []:
+            instance.filtered_resps["none"] = list(instance.resps)
+        return self._instances
+
+    def process_results(self, doc: Json, results: Sequence[Any]) -> Json:
+        """One value per metric: ``[gold, predicted]``, and for coverage the verdict itself."""
+        replies = [r for one in results for r in (one if isinstance(one, list) else [one])]
+        if any(getattr(reply, "synthetic", False) for reply in replies):
+            self._mark_synthetic()
+        if "bypass" in self._metric_fn_list:
+            return {"bypass": 999}
+        verdict = plurality([self.read(reply) for reply in replies])
+        counted = verdict.status not in OURS
+        pair = [doc["label"], verdict.answer] if counted else None
+        detail = verdict.to_json() | {
+            "replies": [getattr(reply, "key", None) for reply in replies],
+            "store": next((getattr(reply, "store", None) for reply in replies), None),
+        }
+        return {name: (detail if name == "coverage" else pair) for name in METRICS}
+
+    def read(self, reply: str) -> Verdict:
+        """The verdict on one reply."""
+        error = getattr(reply, "error", None)
+        if error is not None:
+            return Verdict("engine_error", rule=str(error))
+        reason = "length" if getattr(reply, "finish_reason", "stop") == "length" else "stop"
+        text = str.__str__(reply) if isinstance(reply, Reply) else reply
+        return verbalize(text, self.label_set.labels, self.verbalizer, finish_reason=reason)
+
+    def _aggregator(self, name: str) -> Callable[[list[Any]], float | None]:
+        def aggregate(items: list[Any]) -> float | None:
+            if name == "coverage":
+                failed = sum(item["status"] in OURS for item in items)
+                if too_many_failures(failed, len(items)):
+                    reasons = sorted({item["rule"] for item in items if item["status"] in OURS})
+                    raise RunFailedError(
+                        f"{self.config.task}: {failed} of {len(items)} replies failed in the engine "
+                        f"({'; '.join(reasons[:3])}). That is above the registered limit, so there "
+                        "is no score; the good replies are stored, and the same command asks again "
+                        "for the failed ones only"
+                    )
+                counted = len(items) - failed
+                answered = sum(item["status"] == "answered" for item in items)
+                return answered / counted if counted else None
+            pairs = [item for item in items if item is not None]
+            confusion = Confusion.from_pairs(
+                self.label_set.labels, [p[0] for p in pairs], [p[1] for p in pairs]
+            )
+            return HARD_METRICS[name](confusion, "strict")
+
+        return aggregate
+
+    def _mark_synthetic(self) -> None:
+        self.config.task_alias = f"{self.config.task} ({SYNTHETIC})"
+
+
+class _StandIn(Sequence[Json]):
+    """One empty document, so that lm-eval can build a task whose corpus is not there."""
+
+    features: dict[str, Any] = {}  # noqa: RUF012  # what lm-eval asks of a dataset
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: Any) -> Any:
+        return {"utterance_id": "", "label": None}
+
+
+def raise_if_unprepared() -> None:
+    """Raise for all tasks of this process whose corpus is not prepared, in one message.
+
+    Raises:
+        NotPreparedError: With a command per corpus.
+    """
+    commands = sorted({task.missing for task in _constructed if task.missing})
+    if commands:
+        lines = "\n".join(f"  {command}" for command in commands)
+        raise NotPreparedError(
+            f"{len(commands)} corpus/corpora of this run are not prepared. Prepare them:\n{lines}\n"
+            "or run the group voxemo_prepared, which holds what is prepared"
+        )
+
+
+def choose_prompts(tier: str, options: RunOptions) -> list[tuple[PromptSpec, str]]:
+    """The prompts of a run, with their digests: those asked for, or the tier's default.
+
+    Raises:
+        OptionError: For a prompt of another tier.
+        UnknownNameError: For a prompt that is not registered.
+    """
+    if not options.prompts:
+        return [registry.prompt(registry.default_prompt(tier, options.prompt_language).ref)]
+    chosen = [registry.prompt(ref) for ref in options.prompts]
+    for prompt, _ in chosen:
+        if prompt.tier != tier:
+            raise OptionError(
+                f"--metadata: prompt {prompt.ref!r} is of tier {prompt.tier!r}, the task asks tier "
+                f"{tier!r}; run the task of that tier"
+            )
+    return chosen
+
+
+def choose_verbalizer(
+    prompts: Sequence[tuple[PromptSpec, str]], options: RunOptions
+) -> tuple[VerbalizerSpec, str]:
+    """The verbalizer of a run, with its digest.
+
+    Raises:
+        OptionError: Where the prompts register different ones and none was chosen.
+    """
+    if options.verbalizer is not None:
+        return registry.verbalizer(options.verbalizer)
+    registered = sorted({prompt.verbalizer for prompt, _ in prompts})
+    if len(registered) > 1:
+        raise OptionError(
+            f"the prompts register different verbalizers ({', '.join(registered)}); choose one with "
+            "--metadata '{\"verbalizer\": …}'"
+        )
+    return registry.verbalizer(registered[0])
