@@ -1,6 +1,6 @@
-"""Write the JSON Schemas of the data rooms and cards from the spec classes.
+"""Write the JSON Schemas of data rooms, cards and results from their classes.
 
-Run after changing a spec in ``voxemo_tasks/specs.py``::
+Run after changing one in ``voxemo_tasks/specs.py`` or ``voxemo_tasks/results/model.py``::
 
     python scripts/write_schemas.py
 
@@ -12,7 +12,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from voxemo_tasks import registry, specs
+from voxemo_tasks.results.model import Results
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACES = {
@@ -21,10 +24,11 @@ PLACES = {
     ROOT / "judges" / "judge.schema.json": specs.JudgeSpec,
     ROOT / "voxemo_tasks" / "corpora" / "cards" / "card.schema.json": specs.CorpusCard,
     ROOT / "voxemo_tasks" / "backends" / "cards" / "card.schema.json": specs.ModelCard,
+    ROOT / "voxemo_tasks" / "results" / "results.schema.json": Results,
 }
 
 
-def rendered(spec: type[specs.Spec]) -> str:
+def rendered(spec: type[BaseModel]) -> str:
     """The text of a schema file."""
     return json.dumps(registry.schema_of(spec), indent=2, ensure_ascii=False) + "\n"
 

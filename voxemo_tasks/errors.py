@@ -26,6 +26,7 @@ class UnknownNameError(VoxEmoError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         names = sorted(known)
+        self._given = (kind, name, names, hint)
         self.kind = kind
         self.name = name
         self.nearest = difflib.get_close_matches(name, names, n=5, cutoff=0.5)
@@ -36,6 +37,9 @@ class UnknownNameError(VoxEmoError, LookupError):
         else:
             advice = f"{len(names)} are known, the first are {', '.join(names[:10])}."
         super().__init__(f"no {kind} is called {name!r}; {advice}{' ' + hint if hint else ''}")
+
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str], str]]:
+        return type(self), self._given
 
 
 class DataRoomError(VoxEmoError, ValueError):

@@ -54,9 +54,24 @@ def canonical_json(value: Any) -> bytes:
         '{"a":"é","b":1}'
     """
     text = json.dumps(
-        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        _composed(value),
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+        allow_nan=False,
     )
-    return unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _composed(value: Any) -> Any:
+    """The value with all its texts in NFC, before they are quoted and sorted."""
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    if isinstance(value, Mapping):
+        return {_composed(k): _composed(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_composed(v) for v in value]
+    return value
 
 
 def digest_of(value: Any) -> str:
@@ -106,8 +121,8 @@ class AudioRef:
         """What is heard, wherever the file lies: the audio's part of a reply's key."""
         return {
             "sha256": self.sha256,
-            "start_s": self.start_s,
-            "end_s": self.end_s,
+            "start_s": float(self.start_s),  # 0 and 0.0 are one place and must be one key
+            "end_s": None if self.end_s is None else float(self.end_s),
             "channel": self.channel,
             "transforms": [t.to_json() for t in self.transforms],
         }
@@ -302,11 +317,11 @@ class Decoding:
     def to_json(self) -> Json:
         data: Json = {
             "max_new_tokens": self.max_new_tokens,
-            "temperature": self.temperature,
+            "temperature": float(self.temperature),
             "stop": list(self.stop),
         }
         if not self.greedy:
-            data |= {"top_p": self.top_p, "top_k": self.top_k, "seed": self.seed}
+            data |= {"top_p": float(self.top_p), "top_k": self.top_k, "seed": self.seed}
         return data
 
 
@@ -457,6 +472,18 @@ class Verdict:
             "rule": self.rule,
             "cut": self.cut,
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        span = data.get("span")
+        return cls(
+            status=data["status"],
+            labels=tuple(data.get("labels") or ()),
+            off_menu=tuple(data.get("off_menu") or ()),
+            span=None if span is None else (int(span[0]), int(span[1])),
+            rule=str(data.get("rule") or ""),
+            cut=bool(data.get("cut")),
+        )
 
 
 class Reply(str):

@@ -1,8 +1,8 @@
 """Everything that is registered: prompts, verbalizers, judges, corpus cards, model cards.
 
 A file is read strictly, checked against its JSON Schema, held to its registered digest (the data
-rooms), made into a pydantic spec, and its references are followed. A look-up never returns ``None``:
-an unknown id raises with the nearest names.
+rooms), made into a pydantic spec, and its references are followed. A look-up never returns
+``None``: an unknown id raises with the nearest names.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jsonschema
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from .errors import DataRoomError, UnknownNameError
+from .errors import DataRoomError, LabelSetError, UnknownNameError
 from .labels import require_known
 from .rooms import (
     FILE_NAME,
@@ -59,7 +59,7 @@ def _shorten(text: str, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def schema_of(spec: type[Spec]) -> dict[str, Any]:
+def schema_of(spec: type[BaseModel]) -> dict[str, Any]:
     """The JSON Schema that a spec class implies; the checked-in schema files are this, verbatim."""
     schema = spec.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
@@ -108,7 +108,7 @@ def _pick(
     versions = found[name]
     if not version:
         return versions[max(versions)]
-    if not version.isdigit() or int(version) not in versions:
+    if not version.isdecimal() or int(version) not in versions:
         raise UnknownNameError(kind, ref, [f"{name}@{v}" for v in versions], hint)
     return versions[int(version)]
 
@@ -150,16 +150,26 @@ def tiers() -> list[str]:
 
 
 def default_prompt(tier: str, language: str = "en") -> PromptSpec:
-    """The newest default prompt of a tier in a language (primary subtag).
+    """The newest default prompt of a tier in a language.
+
+    The exact tag is preferred (``zh-Hant``); else the primary subtag decides (``zh``).
 
     Raises:
         UnknownNameError: For a tier without prompts, or without one in that language.
+        DataRoomError: Where two prompts both say that they are it.
     """
     candidates = [p for p in prompts() if p.tier == tier and p.default]
     if not candidates:
         raise UnknownNameError("prompt tier", tier, tiers())
     primary = language.partition("-")[0]
-    matching = [p for p in candidates if p.language.partition("-")[0] == primary]
+    matching = [p for p in candidates if p.language == language] or [
+        p for p in candidates if p.language.partition("-")[0] == primary
+    ]
+    if len({p.id for p in matching}) > 1:
+        raise DataRoomError(
+            f"prompts {', '.join(sorted({p.id for p in matching}))} all say that they are the "
+            f"default of tier {tier!r} in {language!r}; keep default: true in one of them"
+        )
     if not matching:
         raise UnknownNameError(
             f"language of prompt tier {tier!r}", language, {p.language for p in candidates}
@@ -199,6 +209,10 @@ def _check_corpus(card: CorpusCard, document: Document) -> None:
             reachable = label in known or label in label_set.merge.values()
             if not reachable:
                 raise DataRoomError(f"{at}: no raw label of the card maps to {label!r}")
+        try:
+            card.label_set(name)
+        except LabelSetError as error:
+            raise DataRoomError(f"{at}: {error}") from error
     for key, names in (
         ("default_label_set", card.label_sets),
         ("default_protocol", card.protocols),
@@ -208,7 +222,18 @@ def _check_corpus(card: CorpusCard, document: Document) -> None:
             raise DataRoomError(
                 f"{document.where((key,))}: {value!r} is not one of {', '.join(names)}"
             )
-    card.label_set()
+    for raw in card.expected.labels:
+        if raw not in card.labels:
+            at = document.where(("expected", "labels", raw))
+            raise DataRoomError(f"{at}: is not a raw label of the card: {', '.join(card.labels)}")
+    for name, protocol in card.protocols.items():
+        if isinstance(protocol.default_fold, int) and protocol.default_fold > protocol.folds:
+            at = document.where(("protocols", name, "default_fold"))
+            raise DataRoomError(
+                f"{at}: fold {protocol.default_fold} of {protocol.folds} does not exist"
+            )
+    if card.dimensions is not None and card.dimensions.low >= card.dimensions.high:
+        raise DataRoomError(f"{document.where(('dimensions',))}: low must be below high")
 
 
 @cache
@@ -276,4 +301,10 @@ def verbalizer(ref: str) -> tuple[VerbalizerSpec, str]:
 def verbalizers() -> list[VerbalizerSpec]:
     """Every registered verbalizer, all versions, sorted by id and version."""
     specs = [spec for versions in _verbalizers().values() for spec, _ in versions.values()]
+    return sorted(specs, key=lambda s: (s.id, s.version))
+
+
+def judges() -> list[JudgeSpec]:
+    """Every registered rubric, all versions, sorted by id and version."""
+    specs = [spec for versions in _judges().values() for spec, _ in versions.values()]
     return sorted(specs, key=lambda s: (s.id, s.version))

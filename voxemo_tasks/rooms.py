@@ -11,6 +11,7 @@ The dialect is YAML 1.2's core: ``no``, ``off`` and ``2026-01-01`` are strings, 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ ROOMS: dict[str, str] = {"prompts": "prompt", "verbalizers": "verbalizer", "judg
 SUMS = "SHA256SUMS"
 FILE_NAME = re.compile(r"^(?P<id>[a-z][a-z0-9_]*)\.v(?P<version>[1-9][0-9]*)\.yaml$")
 
-_INT = re.compile(r"^[-+]?(0|[1-9][0-9]*)$")
+_INT = re.compile(r"^[-+]?(0|[1-9][0-9]{0,17})$")
 _FLOAT = re.compile(r"^[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$")
 _PLAIN: dict[str, Any] = {"true": True, "false": False, "null": None, "~": None, "": None}
 
@@ -101,6 +102,10 @@ def read_yaml(path: Path) -> Document:
                 raise DataRoomError(
                     f"{path}:{at}: anchors and aliases are not allowed here; write the value out"
                 )
+            tag = getattr(event, "tag", None)
+            if tag is not None:
+                at = event.start_mark.line + 1 if event.start_mark else 1
+                raise DataRoomError(f"{path}:{at}: the tag {tag} is not allowed here")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -116,9 +121,6 @@ def read_yaml(path: Path) -> Document:
 def _construct(node: yaml.Node, at: KeyPath, path: Path, lines: dict[KeyPath, int]) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(at, line)
-    standard = ("tag:yaml.org,2002:", "?", "!")
-    if not (node.tag.startswith(standard[0]) or node.tag in standard[1:]):
-        raise DataRoomError(f"{path}:{line}: the tag {node.tag} is not allowed in a data file")
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -144,7 +146,10 @@ def _construct(node: yaml.Node, at: KeyPath, path: Path, lines: dict[KeyPath, in
     if _INT.match(value):
         return int(value)
     if _FLOAT.match(value):
-        return float(value)
+        number = float(value)
+        if not math.isfinite(number):
+            raise DataRoomError(f"{path}:{line}: {value} is beyond what a number can hold here")
+        return number
     return value
 
 
@@ -158,12 +163,18 @@ def read_sums(room: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     sums: dict[str, str] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataRoomError(f"{file}: cannot be read ({error})") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         match = re.match(r"^([0-9a-f]{64})  (\S.*)$", line)
         if match is None:
             raise DataRoomError(f"{file}:{number}: expected '<sha256>  <path>', got {line!r}")
+        if match[2] in sums:
+            raise DataRoomError(f"{file}:{number}: {match[2]} stands twice; keep the right line")
         sums[match[2]] = match[1]
     return sums
 

@@ -75,7 +75,7 @@ def score_run(
         voxemo_tasks=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         notice=SYNTHETIC if synthetic else None,
-        run=str(folder),
+        run=str(folder.absolute()),
         model=run.run["fingerprint"],
         fingerprint_sha256=run.run["fingerprint_digest"],
         damaged_lines=run.damaged,
@@ -293,7 +293,7 @@ def _number(
     interval = bootstrap_interval(clusters, name, policy=policy, replicates=REPLICATES, seed=seed)
     return m.Number(
         value=HARD_METRICS[name](confusion, policy),
-        n=confusion.n(policy),
+        n=confusion.n("strict" if name == "coverage" else policy),
         interval=m.Interval(
             low=interval.low,
             high=interval.high,

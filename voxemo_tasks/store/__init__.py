@@ -2,13 +2,12 @@
 
 from .keys import reply_key, request_key, sample_seed
 from .reading import Asked, RunData, read_run
-from .writing import RunStore, open_runs
+from .writing import RunStore
 
 __all__ = [
     "Asked",
     "RunData",
     "RunStore",
-    "open_runs",
     "read_run",
     "reply_key",
     "request_key",

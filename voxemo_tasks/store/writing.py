@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakSet
 
 from ..errors import StoreError
 from ..home import write_atomically
@@ -30,13 +29,6 @@ log = logging.getLogger(__name__)
 FLUSH_EVERY_S = 5.0
 """How often rows are forced to the disk itself. A killed process loses nothing that was written;
 this bounds what a crash of the machine can lose."""
-
-_open: WeakSet[RunStore] = WeakSet()
-
-
-def open_runs() -> list[RunStore]:
-    """The runs that this process has opened, oldest first."""
-    return sorted(_open, key=lambda run: run.session)
 
 
 def now() -> str:
@@ -87,6 +79,9 @@ class _Shard:
             os.fsync(self._file)
             self._synced = time.monotonic()
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         if self._file is not None:
             with contextlib.suppress(OSError):
@@ -120,7 +115,7 @@ class RunStore:
         self.folder = folder.absolute()
         self.fingerprint = dict(fingerprint)
         self.synthetic = synthetic
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")  # sorts by start
         host = "".join(c if c.isalnum() else "-" for c in socket.gethostname())[:32]
         self.session = f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
         self.reused = 0
@@ -138,7 +133,6 @@ class RunStore:
         self._own: set[str] = set()
         self._session: Json = {"schema": "voxemo-session/1", "started": now(), "finished": None}
         self.note({})
-        _open.add(self)
 
     def _make(self) -> None:
         run_file = self.folder / RUN_FILE

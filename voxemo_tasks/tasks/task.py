@@ -29,7 +29,7 @@ from ..verbalize import verbalize
 from .documents import Documents, corpus_facts, select, write_documents
 from .options import RunOptions, parse_options
 
-METRICS = ("uar", "wa", "macro_f1", "weighted_f1", "micro_f1", "macro_precision", "coverage")
+METRICS = tuple(HARD_METRICS)
 """What stands in lm-eval's table, strict; the full scorecard is computed from the run folder."""
 
 SYNTHETIC = "synthetic, not a result"
@@ -37,9 +37,8 @@ SYNTHETIC = "synthetic, not a result"
 _constructed: WeakSet[VoxEmoTask] = WeakSet()
 
 
-def constructed_tasks() -> list[VoxEmoTask]:
-    """The tasks that this process has made."""
-    return list(_constructed)
+kept: list[VoxEmoTask] | None = None
+"""Set to a list by `voxemo run`, which looks at the replies of its tasks afterwards."""
 
 
 class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
@@ -90,6 +89,8 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
         if self.card.synthetic:
             self._mark_synthetic()
         _constructed.add(self)
+        if kept is not None:
+            kept.append(self)
 
     # --- data -------------------------------------------------------------------------------
 

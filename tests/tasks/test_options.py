@@ -1,0 +1,77 @@
+"""Run options: every key validated, misspelt ones found, model arguments left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from voxemo_tasks.errors import OptionError
+from voxemo_tasks.tasks.options import NAMES, parse_options
+
+
+def test_defaults() -> None:
+    options = parse_options({}, strict=True)
+    assert (options.role, options.samples, options.temperature) == ("test", 1, 0.0)
+    assert options.fold is None
+
+
+def test_all_keys() -> None:
+    given = {
+        "protocol": "speakers",
+        "fold": "all",
+        "role": "valid",
+        "label_set": "four",
+        "prompts": "direct_en@1+direct_en",
+        "prompt_language": "de",
+        "verbalizer": "closed_set@1",
+        "samples": "3",
+        "temperature": 0.7,
+        "top_p": 0.9,
+    }
+    assert set(given) == set(NAMES)
+    options = parse_options(given, strict=True)
+    assert options.prompts == ("direct_en@1", "direct_en")
+    assert (options.samples, options.fold) == (3, "all")
+    assert options.to_json()["prompts"] == ["direct_en@1", "direct_en"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"protocl": "all"}, "did you mean 'protocol'"),
+        ({"fold": 0}, "from 1, or 'all'"),
+        ({"fold": True}, "from 1, or 'all'"),
+        ({"fold": "some"}, "from 1, or 'all'"),
+        ({"role": "dev"}, "allowed: train, valid, test"),
+        ({"samples": 0}, "from 1 to 1000"),
+        ({"samples": "x"}, "from 1 to 1000"),
+        ({"samples": 3}, "greedy samples are all the same reply"),
+        ({"temperature": -1}, "from 0 to 10"),
+        ({"top_p": 0}, "from 1e-06 to 1"),
+        ({"prompts": []}, "empty or names a prompt twice"),
+        ({"prompts": ["a", "a"]}, "empty or names a prompt twice"),
+        ({"prompts": 3}, "a list of prompt ids"),
+        ({"label_set": 4}, "must be text"),
+    ],
+)
+def test_wrong_options_are_refused(metadata: dict[str, Any], message: str) -> None:
+    for strict in (True, False):
+        with pytest.raises(OptionError, match=message):
+            parse_options(metadata, strict=strict)
+
+
+def test_model_arguments_ride_along_unless_strict() -> None:
+    metadata = {"pretrained": "x", "store": "y", "version": 1, "fold": 2}
+    assert parse_options(metadata, strict=False).fold == 2
+    with pytest.raises(OptionError, match=r"'pretrained' is no option; allowed: protocol"):
+        parse_options(metadata, strict=True)
+
+
+def test_no_argument_of_a_model_is_taken_for_an_option() -> None:
+    """lm-eval mixes both into one dict, so the names must not meet, nor look alike."""
+    arguments = (
+        "pretrained revision dtype device trust_remote_code store store_parent batch_size "
+        "max_batch_size decode_workers replies max_audio_s delay_s version config_source"
+    )
+    parse_options(dict.fromkeys(arguments.split(), "x"), strict=False)
