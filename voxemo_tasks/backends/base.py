@@ -16,7 +16,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-from weakref import WeakSet
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
@@ -42,12 +41,9 @@ log = logging.getLogger(__name__)
 ALL_FAILED_AFTER = 20
 """Where so many replies fail and none ever succeeded, the engine is broken, not the clips."""
 
-_live: WeakSet[AudioLM] = WeakSet()
-
-
-def live_models() -> list[AudioLM]:
-    """The backends of this process that have a run folder open."""
-    return [model for model in _live if model.has_store]
+kept: list[AudioLM] | None = None
+"""Set to a list by `voxemo run`, which scores what the models of its process stored. Elsewhere
+nothing holds a model back from being freed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +84,8 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         self._store: RunStore | None = None
         self._successes = 0
         self._failures = 0
-        _live.add(self)
+        if kept is not None:
+            kept.append(self)
 
     # --- what a backend tells ---------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class HfAudioLM(AudioLM):
                 dtype=self._dtype,
                 trust_remote_code=bool(trust_remote_code),
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # safetensors, torch and the hub each raise their own
             raise ModelError(
                 f"pretrained={pretrained}: the weights cannot be loaded ({first_line(error)})"
             ) from error

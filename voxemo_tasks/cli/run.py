@@ -28,7 +28,8 @@ def run(argv: Sequence[str]) -> int:
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
 
-    from ..tasks import register_models
+    from ..backends import base
+    from ..tasks import register_models, task
     from ..tasks.tree import tree
 
     setup_logging()
@@ -40,6 +41,7 @@ def run(argv: Sequence[str]) -> int:
     folder = str(tree())
     args.include_path = [folder, args.include_path] if args.include_path else folder
     args.tasks = names
+    base.kept, task.kept = [], []
     failure: RunFailedError | None = None
     try:
         harness.execute(args)
@@ -49,7 +51,7 @@ def run(argv: Sequence[str]) -> int:
         if "not found" not in str(error):
             raise
         raise OptionError(f"--tasks: {error}; `voxemo tasks ls` shows what there is") from error
-    status = conclude(predict_only=bool(args.predict_only))
+    status = conclude(predict_only=bool(getattr(args, "predict_only", False)))
     if failure is not None:
         raise failure
     return status
@@ -57,12 +59,14 @@ def run(argv: Sequence[str]) -> int:
 
 def conclude(*, predict_only: bool) -> int:
     """Score every run folder that this process wrote; print tables and where the JSON is."""
-    from ..backends.base import live_models
-    from ..tasks.task import constructed_tasks
+    from ..backends import base
+    from ..tasks import task
 
-    instances = [i for task in constructed_tasks() for i in task.instances or [] if i.resps]
+    instances = [i for one in task.kept or [] for i in one.instances or [] if i.resps]
     failed = False
-    for model in live_models():
+    for model in base.kept or []:
+        if not model.has_store:
+            continue
         model.adopt(instances)
         model.store.finish()
         model.store.close()
@@ -91,7 +95,7 @@ def check_before(args: Any) -> list[str]:
     options = check_options(args)
     ours = check_names(names)
     check_prepared(ours, options)
-    place = check_output(args.output_path)
+    place = check_output(getattr(args, "output_path", None))
     ours_model = args.model in _our_models()
     if ours_model:
         if not isinstance(args.model_args, dict):
@@ -145,7 +149,7 @@ def check_options(args: Any) -> Any:
 
     from ..tasks.options import parse_options
 
-    given = args.metadata
+    given = getattr(args, "metadata", None)
     if isinstance(given, str):
         given = simple_parse_args_string(given)
     return parse_options(given or {}, strict=True)
