@@ -277,7 +277,7 @@ def test_every_schema_is_its_spec(path):
 
 
 def test_every_schema_has_a_writer():
-    found = set(ROOT.glob("*/*.schema.json")) | set(ROOT.glob("voxemo_tasks/*/cards/*.schema.json"))
+    found = set(ROOT.glob("*/*.schema.json")) | set(ROOT.glob("voxemo_tasks/**/*.schema.json"))
     assert found == set(SCHEMAS)
 
 

@@ -6,9 +6,10 @@ and forbid unknown keys, so that no file of a data room can be taken for an lm-e
 
 from __future__ import annotations
 
+import string
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from .errors import UnknownNameError
 from .labels import LabelSet
@@ -53,22 +54,167 @@ class PromptSpec(Spec):
     reviewed: bool = False
     notes: str | None = None
 
+    @field_validator("text", "system")
+    @classmethod
+    def _placeholders(cls, text: str | None) -> str | None:
+        try:
+            names = [
+                name for _, name, _, _ in string.Formatter().parse(text or "") if name is not None
+            ]
+        except ValueError as error:
+            raise ValueError(f"{error}; literal braces are doubled") from error
+        unknown = sorted(set(names) - {"labels"})
+        if unknown:
+            raise ValueError(
+                f"unknown placeholder(s) {', '.join('{' + n + '}' for n in unknown)}; allowed: "
+                "{labels}; literal braces are doubled"
+            )
+        return text
+
     @property
     def ref(self) -> str:
         """``id@version``, how results name the prompt."""
         return f"{self.id}@{self.version}"
 
 
+class VerbalizerExample(Spec):
+    """One reply and how it must be read; every implementation has to satisfy the file's own."""
+
+    reply: str
+    menu: list[str] = Field(min_length=1)
+    status: Literal[
+        "answered", "multiple", "off_menu", "abstained", "unparsed", "empty", "truncated"
+    ]
+    labels: list[str] = Field(default_factory=list, description="In the menu's own forms.")
+    finish_reason: Literal["stop", "length"] = "stop"
+
+
+class VerbalizerScopes(Spec):
+    """How far, in words, an operator reaches."""
+
+    negation: int = Field(ge=1, description="From a negator to the emotion after it.")
+    denial: int = Field(ge=1, description="From an emotion to the negator after it.")
+    hedge: int = Field(ge=1, description="From a hedge to the emotion after it.")
+    rank: int = Field(ge=1, description="From 'mainly' to its emotion, either way.")
+    inability: int = Field(ge=1, description="From 'cannot' to 'determine'.")
+
+
+class VerbalizerTypos(Spec):
+    """When a misspelt word is read as the one word that it resembles."""
+
+    max_words: int = Field(ge=0, description="Longest reply that is searched for typos; 0 is off.")
+    min_letters: int = Field(ge=3)
+    never: list[str] = Field(description="Real words that merely look like an emotion.")
+
+
+class VerbalizerLanguage(Spec):
+    """The words of one language. All languages of a file are read at once."""
+
+    concepts: dict[Identifier, list[str]] = Field(
+        description="Concept → its forms: inflections and words for the same concept."
+    )
+    alone: dict[Identifier, list[str]] = Field(
+        default_factory=dict, description="Forms that count only where they are the whole answer."
+    )
+    emotion_nouns: list[str] = Field(description="'emotion', 'emotional state', 'feeling' …")
+    indefinite: list[str] = Field(description="Words of 'no *particular* emotion'.")
+    expressing: list[str] = Field(description="Words of 'does not *convey* any emotion'.")
+    possessive: list[str] = Field(description="Words of 'does not reflect *their* emotion'.")
+    negators_before: list[str] = Field(description="Negate the emotion after them.")
+    negators_after: list[str] = Field(description="Negate the emotion before them.")
+    denials: list[str] = Field(description="The 'No.' of 'Angry? No. Sad.'")
+    barriers: list[str] = Field(description="Words that end the reach of any operator.")
+    connectives: list[str] = Field(description="Words that join emotions on equal terms.")
+    alternatives: list[str] = Field(description="Of these, 'or': carry a negation over a list.")
+    fillers: list[str] = Field(description="Words that say nothing within a list or an answer.")
+    hedges_before: list[str] = Field(description="Make the emotion after them a second one.")
+    hedges_after: list[str] = Field(description="Make the emotion before them a second one.")
+    rankers: list[str] = Field(description="'mainly', 'the dominant', 'I would go with' …")
+    explanations: list[str] = Field(description="Begin a reason; its emotions come second.")
+    hypotheticals: list[str] = Field(description="'if', 'whether': nothing after is asserted.")
+    said: list[str] = Field(description="The text, in contrast to the voice.")
+    voice: list[str] = Field(description="The speaker, and how something is said.")
+    others: list[str] = Field(description="People other than the speaker.")
+    linking: list[str] = Field(description="Verbs that give somebody an emotion.")
+    topics: list[str] = Field(description="Begin what is spoken about.")
+    quoting: list[str] = Field(description="Announce that quotation marks hold spoken words.")
+    first_person: list[str] = Field(description="'I am': a transcript or a phrase of the model.")
+    intensifiers: list[str]
+    inability: list[str] = Field(description="'cannot', 'it is hard to' …")
+    discerning: list[str] = Field(description="'determine', 'tell' …; with inability: abstains.")
+    possible: list[str] = Field(description="Words of 'no emotion *can be* inferred'.")
+    undisclosed: list[str] = Field(description="Words of 'no emotion is *mentioned*'.")
+    abstentions: list[str] = Field(description="Phrases that abstain by themselves.")
+    blocklist: list[str] = Field(description="Phrases whose words mean something else.")
+    frames: list[str] = Field(description="'a sense of …': an unlisted word here is off the menu.")
+    frame_stops: list[str] = Field(description="Words after a frame that name no emotion.")
+    conclusions: list[str] = Field(description="Begin the sentence that concludes.")
+    answer_markers: list[str] = Field(description="'answer' …, before a colon or equals sign.")
+    choices: list[str] = Field(description="'the answer is' …, needing no colon.")
+    options: list[str] = Field(description="'option', before the letter of a lettered menu.")
+
+
 class VerbalizerSpec(Spec):
-    """Pre-registered rules that read a reply."""
+    """Pre-registered rules that read a reply: every word and reach; the grammar is in the code."""
 
     schema_: Literal["voxemo-verbalizer/1"] = Field(alias="schema")
     id: Identifier
     version: int = Field(ge=1)
     title: str
+    notes: str | None = None
+    normalise: list[
+        Literal[
+            "punctuation",
+            "markdown",
+            "compatibility",
+            "turkish_i",
+            "casefold",
+            "marks",
+            "arabic",
+        ]
+    ] = Field(description="Folding steps, in the order in which they apply.")
+    thought_tags: list[str] = Field(description="Tags whose content is no part of the answer.")
+    answer_tags: list[str] = Field(description="Tags whose content is the answer.")
+    json_keys: list[str] = Field(description="Keys that hold the answer, best first.")
+    scopes: VerbalizerScopes
+    typos: VerbalizerTypos
+    absence: Identifier = Field(description="Concept that 'no particular emotion' asserts.")
+    generic: list[Identifier] = Field(
+        default_factory=list, description="Concepts too vague to outrank a menu label."
+    )
+    on_neighbour: Literal["off_menu", "map"] = Field(
+        description="What a word of a neighbouring concept does to a menu without it."
+    )
+    neighbours: dict[Identifier, Identifier] = Field(
+        default_factory=dict, description="Concept → the concept that `map` takes it for."
+    )
+    languages: dict[Bcp47, VerbalizerLanguage] = Field(min_length=1)
+    examples: list[VerbalizerExample] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _concepts_agree(self) -> VerbalizerSpec:
+        home: dict[str, str] = {}
+        for language in self.languages.values():
+            for forms_of in (language.concepts, language.alone):
+                for concept, forms in forms_of.items():
+                    for form in forms:
+                        if home.setdefault(form.casefold(), concept) != concept:
+                            raise ValueError(
+                                f"the form {form!r} stands under {home[form.casefold()]!r} and "
+                                f"under {concept!r}; a form belongs to one concept"
+                            )
+        known = set(home.values())
+        named = {self.absence, *self.generic, *self.neighbours, *self.neighbours.values()}
+        if named - known:
+            raise ValueError(
+                f"{', '.join(sorted(named - known))}: named as a concept, and no language has a "
+                "form for it"
+            )
+        return self
 
     @property
     def ref(self) -> str:
+        """``id@version``, how results name the verbalizer."""
         return f"{self.id}@{self.version}"
 
 
@@ -124,6 +270,10 @@ class ReaderSpec(Spec):
     """Which reader understands the release layout, and its parameters."""
 
     family: Identifier
+    asset: Identifier | None = Field(
+        default=None,
+        description="Folder under voxemo_tasks/assets where the package itself carries the corpus.",
+    )
     options: dict[str, Any] = Field(default_factory=dict)
 
 

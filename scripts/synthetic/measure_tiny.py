@@ -115,8 +115,9 @@ def by_language(items: Sequence[Item], replies: Sequence[str]) -> dict[str, floa
     """UAR of each language."""
     out = {}
     for language in sorted({i.language for i in items}):
-        rows = [(i.emotion, r) for i, r in zip(items, replies, strict=True) if
-                i.language == language]
+        rows = [
+            (i.emotion, r) for i, r in zip(items, replies, strict=True) if i.language == language
+        ]
         out[language] = scored([g for g, _ in rows], [r for _, r in rows])["uar"]
     return out
 
@@ -227,8 +228,9 @@ def measure_folder(folder: Path, mini: Path, per_cell: int) -> dict[str, Any]:
     metrics["shuffled_options"] = {
         "n": len(few),
         "uar": scored([i.emotion for i in few], shuffled)["uar"],
-        "same_reply": round(float(np.mean([a == b for a, b in
-                                           zip(standard, shuffled, strict=True)])), 4),
+        "same_reply": round(
+            float(np.mean([a == b for a, b in zip(standard, shuffled, strict=True)])), 4
+        ),
     }
     flat = subject.scored(levelled(few))
     metrics["levelled"] = {k: flat[k] for k in ("n", "uar", "coverage")}
@@ -236,8 +238,9 @@ def measure_folder(folder: Path, mini: Path, per_cell: int) -> dict[str, Any]:
     half = Subject(folder, torch.bfloat16).replies(few, DEFAULT_QUESTION)
     metrics["bfloat16"] = {
         "n": len(few),
-        "same_reply": round(float(np.mean([a == b for a, b in
-                                           zip(standard, half, strict=True)])), 4),
+        "same_reply": round(
+            float(np.mean([a == b for a, b in zip(standard, half, strict=True)])), 4
+        ),
     }
     if (mini / "metadata.jsonl").exists():
         metrics["mini"] = on_mini(subject, mini)
@@ -303,10 +306,20 @@ def write_card(folder: Path, metrics: dict[str, Any]) -> None:
         "WINDOW_CLIPS": training["window_check"]["clips"],
         "VERSIONS": ", ".join(f"{k} {v}" for k, v in training["versions"].items()),
         "MINUTES": f"{training['training_s'] / 60:.0f}",
-    } | {k.upper(): training[k] for k in (
-        "seed", "clips", "steps", "batch_size", "peak_lr", "window_s", "synthesis_s", "threads",
-        "python",
-    )}
+    } | {
+        k.upper(): training[k]
+        for k in (
+            "seed",
+            "clips",
+            "steps",
+            "batch_size",
+            "peak_lr",
+            "window_s",
+            "synthesis_s",
+            "threads",
+            "python",
+        )
+    }
     text = _CARD_TEMPLATE.read_text(encoding="utf-8")
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))

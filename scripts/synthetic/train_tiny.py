@@ -319,7 +319,12 @@ def run(plan: Plan, seed: int, out: Path, mini: Path) -> None:
         "versions": {
             name: version(name)
             for name in (
-                "torch", "transformers", "tokenizers", "safetensors", "numpy", "soxr",
+                "torch",
+                "transformers",
+                "tokenizers",
+                "safetensors",
+                "numpy",
+                "soxr",
                 "espeakng-loader",
             )
         },

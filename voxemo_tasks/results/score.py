@@ -20,7 +20,7 @@ from ..records import OURS, Json, Response, Verdict
 from ..specs import VerbalizerSpec
 from ..store import Asked, RunData, read_run, reply_key
 from ..tally import FAILURE_LIMIT, count_statuses, plurality, too_many_failures
-from ..verbalize import verbalize
+from ..verbalize import FinishReason, verbalize
 from . import model as m
 
 SEED = 20260501
@@ -163,7 +163,7 @@ def read_response(response: Response, labels: Sequence[str], spec: VerbalizerSpe
     """The verdict on a stored reply; a failed one is ``engine_error``."""
     if response.error is not None:
         return Verdict("engine_error", rule=response.error)
-    reason = "length" if response.finish_reason == "length" else "stop"
+    reason: FinishReason = "length" if response.finish_reason == "length" else "stop"
     return verbalize(response.text, labels, spec, finish_reason=reason)
 
 

@@ -25,7 +25,7 @@ from ..records import OURS, AudioRef, Json, Reply, Request, Verdict
 from ..render import decoding_of, render
 from ..specs import PromptSpec, VerbalizerSpec
 from ..tally import plurality, too_many_failures
-from ..verbalize import verbalize
+from ..verbalize import FinishReason, verbalize
 from .documents import Documents, corpus_facts, select, write_documents
 from .options import RunOptions, parse_options
 
@@ -221,11 +221,12 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
 
     # --- scoring ----------------------------------------------------------------------------
 
-    def apply_filters(self) -> list[Instance] | None:
+    def apply_filters(self) -> list[Instance]:
         """Keep all K replies; lm-eval's own default keeps the first."""
-        for instance in self._instances or []:
+        instances: list[Instance] = self._instances or []
+        for instance in instances:
             instance.filtered_resps["none"] = list(instance.resps)
-        return self._instances
+        return instances
 
     def process_results(self, doc: Json, results: Sequence[Any]) -> Json:
         """One value per metric: ``[gold, predicted]``, and for coverage the verdict itself."""
@@ -248,7 +249,9 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
         error = getattr(reply, "error", None)
         if error is not None:
             return Verdict("engine_error", rule=str(error))
-        reason = "length" if getattr(reply, "finish_reason", "stop") == "length" else "stop"
+        reason: FinishReason = (
+            "length" if getattr(reply, "finish_reason", "stop") == "length" else "stop"
+        )
         text = str.__str__(reply) if isinstance(reply, Reply) else reply
         return verbalize(text, self.label_set.labels, self.verbalizer, finish_reason=reason)
 

@@ -1,0 +1,386 @@
+"""A local copy of a corpus → its manifest.
+
+The reader's utterances stream through threads that read each file's header and digest, into compact
+Arrow columns; at most a few hundred utterances are Python objects at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import TypeVar
+
+from .. import __version__
+from ..audio import AudioFacts, probe, sha256_of, shown
+from ..audio.files import require_channel, require_segment, segment_frames
+from ..errors import AudioError, BrokenInstallError, CorpusError, OptionError, StoreError
+from ..home import write_atomically
+from ..records import AudioRef, Json, Split, Utterance
+from ..registry import corpus
+from ..rooms import PACKAGE
+from ..specs import CorpusCard
+from .expect import Difference, expect
+from .manifest import Facts, Manifest, digest_of_rows, leaves_root, table_of, to_parquet
+from .readers import Problem, reader
+from .registered import command, register, registered_path
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_NAMED = 10
+_RECORDED = 1000
+_AHEAD_PER_WORKER = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareReport:
+    """What ``prepare`` found and wrote.
+
+    Attributes:
+        corpus_id: The corpus.
+        root: Where it was read from.
+        path: The manifest.
+        registered: Whether it now is this user's copy of the corpus (not with ``out``).
+        digest: The manifest's digest.
+        n: Rows.
+        unusable: Files that are missing, unreadable, empty or not audio; rows with ``error``.
+        not_in_corpus: Files that look like audio and do not follow the layout, or whose label the
+            card does not know; no rows.
+        differences: From the card's published counts.
+        hours: Length of the usable rows.
+        seconds: Wall time.
+    """
+
+    corpus_id: str
+    root: Path
+    path: Path
+    registered: bool
+    digest: str
+    n: int
+    unusable: tuple[Problem, ...]
+    not_in_corpus: tuple[Problem, ...]
+    differences: tuple[Difference, ...]
+    hours: float
+    seconds: float
+
+    @property
+    def usable(self) -> int:
+        return self.n - len(self.unusable)
+
+    def to_json(self) -> Json:
+        """Counts and problems as the manifest records them (at most 1000 of each kind)."""
+        return _report_json(self.n, self.unusable, self.not_in_corpus)
+
+
+def _report_json(n: int, unusable: Iterable[Problem], not_in_corpus: Iterable[Problem]) -> Json:
+    report: Json = {"n": n}
+    for name, problems in (("unusable", list(unusable)), ("not_in_corpus", list(not_in_corpus))):
+        report[f"n_{name}"] = len(problems)
+        report[name] = [{"path": p.path, "reason": p.reason} for p in problems[:_RECORDED]]
+    return report
+
+
+def prepare(
+    corpus_id: str,
+    root: Path | str | None = None,
+    *,
+    out: Path | str | None = None,
+    allow_missing: bool = False,
+    workers: int | None = None,
+    progress: bool = True,
+) -> PrepareReport:
+    """Read a local copy of a corpus and write its manifest.
+
+    Args:
+        corpus_id: Id of a corpus card.
+        root: Folder of the local copy; not needed where the package carries the corpus.
+        out: Write the manifest here and register nothing. By default it becomes this user's
+            prepared copy, in place of an earlier one.
+        allow_missing: Record files that cannot be used as rows with ``error`` instead of failing.
+        workers: Threads that read files; by default four more than CPUs, at most 32.
+        progress: Show a progress bar on the standard error stream, if that is a terminal.
+
+    Returns:
+        What was found and written.
+
+    Raises:
+        UnknownNameError: For a corpus without a card.
+        CorpusError: For a root of the wrong layout, files that cannot be used (unless
+            ``allow_missing``), an id that stands twice, a path that leaves the root.
+        StoreError: For an ``out`` or home that cannot be written, before anything is read.
+        OptionError: For ``workers`` below 1.
+
+    Example:
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = prepare("mini", out=f"{folder}/mini.parquet", progress=False)
+        >>> report.registered, report.usable == report.n
+        (False, True)
+    """
+    started = time.monotonic()
+    card, card_digest = corpus(corpus_id)
+    source = _root(card, root)
+    target = registered_path(corpus_id) if out is None else Path(out).expanduser().absolute()
+    _require_writable(target)
+
+    unusable: list[Problem] = []
+    not_in_corpus: list[Problem] = []
+    found = reader(card.reader.family)(card, source)
+    rows = _measured(source, _completed(card, found, not_in_corpus), workers)
+    table = table_of(_noting(_shown_progress(rows, card, progress), unusable))
+    if not table.num_rows:
+        raise CorpusError(
+            f"{shown(source)}: no file of {card.name} could be taken; the first ones:"
+            + _listing(not_in_corpus)
+        )
+    unusable.sort(key=lambda p: (p.path, p.reason))
+    if len(unusable) == table.num_rows or (unusable and not allow_missing):
+        raise CorpusError(
+            f"{len(unusable)} of the {table.num_rows} utterances of {card.name} have no usable "
+            f"file below {shown(source)}:{_listing(unusable)}\n"
+            "Fetch these files again, or record them as missing with --allow-missing."
+        )
+    facts = Facts(
+        corpus=corpus_id,
+        card_digest=card_digest,
+        root=str(source),
+        asset=card.reader.asset if root is None else None,
+        digest=digest_of_rows(table),
+        prepared_with=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        report=_report_json(table.num_rows, unusable, not_in_corpus),
+    )
+    data = to_parquet(table, facts)
+    if out is None:
+        register(facts, data, table.num_rows)
+    else:
+        write_atomically(target, data)
+    manifest = Manifest(target, facts, str(source), table)
+    lengths = zip(manifest.column("duration_s"), manifest.column("error"), strict=True)
+    return PrepareReport(
+        corpus_id=corpus_id,
+        root=source,
+        path=target,
+        registered=out is None,
+        digest=facts.digest,
+        n=table.num_rows,
+        unusable=tuple(unusable),
+        not_in_corpus=tuple(not_in_corpus),
+        differences=tuple(expect(manifest, card)),
+        hours=sum(s or 0.0 for s, error in lengths if error is None) / 3600,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _root(card: CorpusCard, root: Path | str | None) -> Path:
+    if root is not None:
+        return Path(root).expanduser().absolute()
+    if card.reader.asset is None:
+        raise CorpusError(
+            f"corpus {card.id!r} needs the folder of a local copy: {command(card)}\n"
+            f"It looks like this: {card.layout}"
+        )
+    inside = PACKAGE / "assets" / card.reader.asset
+    if not inside.is_dir():
+        raise BrokenInstallError(
+            f"broken install: {inside}, which every installation carries, is missing; reinstall "
+            "voxemo-tasks"
+        )
+    return inside
+
+
+def _require_writable(target: Path) -> None:
+    if target.is_dir():
+        raise StoreError(f"{shown(target)}: is a folder; name the manifest's file, e.g. x.parquet")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {shown(target)}: {error.strerror or error}; choose another place "
+            "(--out, or the environment variable VOXEMO_HOME)"
+        ) from error
+
+
+def _listing(problems: list[Problem]) -> str:
+    lines = "".join(f"\n  {problem}" for problem in problems[:_NAMED])
+    more = len(problems) - _NAMED
+    return lines + (f"\n  … and {more} more ({len(problems)} in all)" if more > 0 else "")
+
+
+def _completed(
+    card: CorpusCard, found: Iterable[Utterance | Problem], not_in_corpus: list[Problem]
+) -> Iterator[Utterance]:
+    """The reader's utterances with canonical labels and what the card says of all of them."""
+    language = card.languages[0] if len(card.languages) == 1 else None
+    for utterance in found:
+        if isinstance(utterance, Problem):
+            not_in_corpus.append(utterance)
+            continue
+        if leaves_root(utterance.path):
+            raise CorpusError(
+                f"{utterance.utterance_id}: the path {utterance.path!r} points outside the corpus "
+                "root, and is refused; paths are relative to the root and have no '..'"
+            )
+        try:
+            label = _canonical(card, utterance.raw_label)
+            votes = _canonical_votes(card, utterance)
+            raters = utterance.rater_votes
+            rater_votes = raters and {
+                rater: tuple(card.labels[raw] for raw in chosen) for rater, chosen in raters.items()
+            }
+        except KeyError as error:
+            known = ", ".join(sorted(card.labels))
+            reason = f"its label {error.args[0]!r} is not on the card; known: {known}"
+            not_in_corpus.append(Problem(shown(utterance.path), reason))
+            continue
+        yield replace(
+            utterance,
+            label=label,
+            votes=votes,
+            rater_votes=rater_votes,
+            language=utterance.language or language,
+            culture=utterance.culture or card.culture,
+            splits=_splits(card, utterance),
+        )
+
+
+def _canonical(card: CorpusCard, raw: str | None) -> str | None:
+    return None if raw is None else card.labels[raw]
+
+
+def _canonical_votes(card: CorpusCard, utterance: Utterance) -> dict[str, int] | None:
+    if utterance.votes is None:
+        return None
+    votes: Counter[str] = Counter()
+    for raw, n in utterance.votes.items():
+        votes[card.labels[raw]] += n
+    return dict(votes)
+
+
+def _splits(card: CorpusCard, utterance: Utterance) -> tuple[Split, ...]:
+    for split in utterance.splits:
+        if split.protocol not in card.protocols:
+            raise CorpusError(
+                f"{utterance.utterance_id}: the protocol {split.protocol!r} is not on the card of "
+                f"{card.id!r}; known: {', '.join(card.protocols)}"
+            )
+    splits = utterance.splits
+    if "all" in card.protocols and all(s.protocol != "all" for s in splits):
+        splits = (Split("all", 1, "test"), *splits)
+    return splits
+
+
+def file_facts(path: Path) -> tuple[AudioFacts, str]:
+    """Header and digest of a file.
+
+    Raises:
+        AudioError: For a file that cannot be used.
+    """
+    return probe(path), sha256_of(path)
+
+
+def by_file(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:
+    """Neighbours that lie in the same file, together: a file is read once for all of them."""
+    return (list(group) for _, group in groupby(utterances, key=lambda u: u.path))
+
+
+def ahead(
+    items: Iterable[T], work: Callable[[T], R], workers: int | None
+) -> Generator[tuple[T, Future[R]], None, None]:
+    """Work on items in threads: in order, and a bounded number of them ahead.
+
+    Args:
+        items: Taken as they are needed.
+        work: What to do with one.
+        workers: Threads; ``None`` is four more than CPUs, at most 32.
+
+    Raises:
+        OptionError: For ``workers`` below 1.
+    """
+    if workers is not None and workers < 1:
+        raise OptionError(f"workers={workers}; at least 1 is needed to read anything")
+    n = workers or min(32, (os.cpu_count() or 1) + 4)
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    pool = ThreadPoolExecutor(n, thread_name_prefix="voxemo-files")
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(work, item)))
+            if len(waiting) >= n * _AHEAD_PER_WORKER:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _measured(
+    root: Path, utterances: Iterable[Utterance], workers: int | None
+) -> Iterator[Utterance]:
+    groups = ahead(by_file(utterances), lambda group: file_facts(root / group[0].path), workers)
+    with contextlib.closing(groups):
+        for group, future in groups:
+            for utterance in group:
+                try:
+                    audio, sha256 = future.result()
+                    duration_s = segment_length(root, utterance, audio)
+                except AudioError as error:
+                    reason = str(error).removeprefix(f"{shown(root / utterance.path)}: ")
+                    yield replace(utterance, error=reason)
+                else:
+                    yield replace(
+                        utterance,
+                        duration_s=duration_s,
+                        sampling_rate_hz=audio.sampling_rate_hz,
+                        sha256=sha256,
+                    )
+
+
+def segment_length(root: Path, utterance: Utterance, audio: AudioFacts) -> float:
+    """Seconds of an utterance in a file whose header is known.
+
+    Raises:
+        AudioError: Where the file has no such segment or channel.
+    """
+    path = str(root / utterance.path)
+    start_s = utterance.start_s or 0.0
+    ref = AudioRef(path, "", start_s, utterance.end_s, utterance.channel)
+    require_segment(ref)
+    require_channel(ref, audio.channels)
+    start, end = segment_frames(ref, audio.sampling_rate_hz, audio.frames)
+    if utterance.end_s is None and not utterance.start_s:
+        return audio.duration_s
+    return (end - start) / audio.sampling_rate_hz
+
+
+def _noting(rows: Iterable[Utterance], unusable: list[Problem]) -> Iterator[Utterance]:
+    for row in rows:
+        if row.error is not None:
+            unusable.append(Problem(shown(row.path), row.error))
+        yield row
+
+
+def _shown_progress(
+    rows: Iterable[Utterance], card: CorpusCard, progress: bool
+) -> Iterable[Utterance]:
+    from tqdm import tqdm
+
+    # None: only where the standard error stream is a terminal.
+    bar: Iterable[Utterance] = tqdm(
+        rows,
+        desc=f"prepare {card.id}",
+        total=card.expected.utterances,
+        unit="utt",
+        disable=None if progress else True,
+    )
+    return bar

@@ -1,0 +1,287 @@
+"""How a free-text reply becomes a verdict.
+
+A reply is read in five steps, each a module of :mod:`voxemo_tasks.verbalizing`:
+
+1. **Fold** to one spelling, keeping the way back to the reply's own characters.
+2. **Find the answer**: ``\\boxed{…}`` or ``<answer>``, a JSON key, the line after the last answer
+   marker, a concluding sentence, else the whole reply; thoughts (``<think>``) are no part of it.
+   The first of these that holds a verdict decides.
+3. **Find the words**: every form of every concept in one pass; the menu's own words win.
+4. **Read**: which words are asserted, ranked, hedged; which are negated, quoted, supposed, or
+   somebody else's.
+5. **Decide**: the firmest menu labels are the answer; see the coding rules in
+   ``docs`` and the file's own examples.
+
+Every word and every reach stands in the pre-registered file (``verbalizers/<id>.v<n>.yaml``); the
+grammar stands here. All of it is pure: the same text, menu and file always give the same verdict.
+A verdict never fails: any string has one, in time linear in its length.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from .records import Verdict, digest_of
+from .specs import VerbalizerExample, VerbalizerSpec
+from .verbalizing.deciding import NOTHING, Decider, Decision
+from .verbalizing.folding import Folded, Folder
+from .verbalizing.lexicon import Hit, Lexicon
+from .verbalizing.reading import Mention, Reader, Reading
+from .verbalizing.regions import Region, Unwrapper, concluding, marked, strip_tex
+
+FinishReason = Literal["stop", "length"]
+
+REMEMBERED_REPLIES = 65_536
+"""Replies per verbalizer and menu whose verdict is kept; the oldest goes first."""
+
+LONGEST_REMEMBERED = 2_000
+"""Characters; longer replies hardly repeat and are read anew."""
+
+_REMEMBERED_MENUS = 256
+_REMEMBERED_SPECS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How a verdict came about.
+
+    Attributes:
+        normalised: The folded text that the rules saw.
+        region: Which part of it was decided.
+        text: The text of that part.
+        mentions: Emotion words there, the dropped ones with the reason.
+        abstentions: Phrases that abstain.
+        verdict: The outcome.
+    """
+
+    normalised: str
+    region: str
+    text: str
+    mentions: tuple[Mention, ...]
+    abstentions: tuple[str, ...]
+    verdict: Verdict
+
+
+class Verbalizer:
+    """A spec compiled for one menu; call it with a reply.
+
+    Example:
+        >>> from voxemo_tasks import registry
+        >>> spec, _ = registry.verbalizer("closed_set")
+        >>> read = Verbalizer(spec, ("anger", "joy", "sadness"))
+        >>> read("The speaker is not angry but sad.").labels
+        ('sadness',)
+        >>> read("It sounds cheerful, with a hint of anger.").answer
+        'joy'
+    """
+
+    def __init__(self, spec: VerbalizerSpec, menu: Sequence[str]) -> None:
+        self.spec = spec
+        self.fold = Folder(spec.normalise)
+        self.lexicon = Lexicon(spec, menu, self.fold)
+        self.unwrap = Unwrapper.of(spec)
+        self.reader = Reader(self.lexicon, spec.scopes)
+        self.decide = Decider(spec, self.lexicon)
+        self._remembered = lru_cache(maxsize=REMEMBERED_REPLIES)(self._verdict)
+
+    def __call__(self, text: str, *, finish_reason: FinishReason = "stop") -> Verdict:
+        """The verdict of a reply; see :func:`verbalize`."""
+        text = str.__str__(text)  # a reply that carries more than its text is read as its text
+        if len(text) > LONGEST_REMEMBERED:
+            return self._verdict(text, finish_reason)
+        return self._remembered(text, finish_reason)
+
+    def trace(self, text: str, *, finish_reason: FinishReason = "stop") -> Trace:
+        """The verdict of a reply and how it came about."""
+        region, decision, reading, folded = self._read(text)
+        return Trace(
+            normalised=folded.text,
+            region=region.name,
+            text=" … ".join(folded.text[a:b] for a, b in region.spans),
+            mentions=tuple(reading.mentions + reading.alone),
+            abstentions=tuple(folded.text[a:b] for (a, b), _ in reading.abstentions),
+            verdict=_verdict_of(region, decision, folded, finish_reason),
+        )
+
+    def _verdict(self, text: str, finish_reason: FinishReason) -> Verdict:
+        region, decision, _, folded = self._read(text)
+        return _verdict_of(region, decision, folded, finish_reason)
+
+    def _read(self, text: str) -> tuple[Region, Decision, Reading, Folded]:
+        blanked = self.unwrap.blank(text)
+        tagged = self.unwrap.tagged(blanked)
+        folded = self.fold(strip_tex(blanked))
+        whole = Region("whole", ((0, len(folded.text)),))
+        if not folded.text.strip():
+            return whole, Decision("empty"), Reading(), folded
+        hits, free = self.lexicon.find(folded.text)
+        free.sort(key=lambda h: h.start)
+        outcome = (whole, NOTHING, Reading(), folded)
+        undecided: tuple[Region, Decision, Reading, Folded] | None = None
+        for region in self._regions(folded, tagged, hits, free):
+            if undecided is not None and region.name != undecided[0].name:
+                break
+            reading = self.reader(folded.text, hits, region.spans)
+            decision = self.decide(folded.text, reading, region.spans, free)
+            outcome = (region, decision, reading, folded)
+            if decision.status in _SETTLED[region.name]:
+                return outcome
+            if decision.status == "abstained" and region.name == "marker":
+                # An earlier marker may still hold a label.
+                undecided = undecided or outcome
+        return undecided or outcome
+
+    def _regions(
+        self, folded: Folded, tagged: tuple[int, int] | None, hits: list[Hit], free: list[Hit]
+    ) -> Iterator[Region]:
+        text = folded.text
+        if tagged is not None:
+            yield Region("tag", (_folded_span(folded, tagged),))
+        values = self.unwrap.json_values(text)
+        if values is not None:
+            yield values
+        yield from marked(text, free, hits)
+        yield from concluding(text, free)
+        yield Region("whole", ((0, len(text)),))
+
+
+_LABELLED = frozenset({"answered", "multiple"})
+_STATED = _LABELLED | {"off_menu", "abstained"}
+# Region → statuses that settle the matter there; any other lets the next region try.
+_SETTLED: dict[str, frozenset[str]] = {
+    "tag": _STATED,
+    "json": _STATED,
+    "marker": _LABELLED | {"off_menu"},
+    "conclusion": _LABELLED,
+    "whole": _STATED | {"unparsed"},
+}
+
+
+def _folded_span(folded: Folded, span: tuple[int, int]) -> tuple[int, int]:
+    return (bisect_left(folded.offsets, span[0]), bisect_left(folded.offsets, span[1]))
+
+
+def _verdict_of(
+    region: Region, decision: Decision, folded: Folded, finish_reason: FinishReason
+) -> Verdict:
+    cut = finish_reason == "length"
+    status = decision.status
+    if cut and status in ("unparsed", "empty"):
+        return Verdict("truncated", rule="cut", cut=True)
+    span = None if decision.span is None else folded.original(*decision.span)
+    rule = status if status in ("unparsed", "empty") else f"{region.name}.{decision.reason}"
+    return Verdict(status, decision.labels, decision.off_menu, span, rule, cut)
+
+
+def compiled(spec: VerbalizerSpec, menu: Sequence[str]) -> Verbalizer:
+    """The verbalizer of a spec and a menu; compiled once and kept.
+
+    Equal specs share one, whichever object they are.
+    """
+    return _compiled(_spec_key(spec), tuple(menu))
+
+
+class _SpecKey:
+    """A spec that hashes by its digest, so that compiled verbalizers can be kept by content."""
+
+    __slots__ = ("digest", "spec")
+
+    def __init__(self, spec: VerbalizerSpec) -> None:
+        self.spec = spec
+        self.digest = digest_of(spec.model_dump(mode="json", by_alias=True))
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _SpecKey) and other.digest == self.digest
+
+
+_keys: dict[int, _SpecKey] = {}
+
+
+def _spec_key(spec: VerbalizerSpec) -> _SpecKey:
+    key = _keys.get(id(spec))
+    if key is None or key.spec is not spec:
+        if len(_keys) >= _REMEMBERED_SPECS:
+            _keys.clear()
+        key = _keys[id(spec)] = _SpecKey(spec)
+    return key
+
+
+@lru_cache(maxsize=_REMEMBERED_MENUS)
+def _compiled(key: _SpecKey, menu: tuple[str, ...]) -> Verbalizer:
+    return Verbalizer(key.spec, menu)
+
+
+def verbalize(
+    text: str,
+    menu: Sequence[str],
+    spec: VerbalizerSpec,
+    *,
+    finish_reason: FinishReason = "stop",
+) -> Verdict:
+    """Read a reply against a menu.
+
+    Args:
+        text: The reply as the engine gave it; any string.
+        menu: The labels that were offered, in the words that were offered, in any order. Labels
+            that are lettered (``A. angry``) let a bare letter answer; no other menu does.
+        spec: The registered rules.
+        finish_reason: ``length`` where the token limit cut the reply.
+
+    Returns:
+        A verdict whose ``labels`` are menu labels in the menu's own forms, in the order in which
+        the reply asserts them: one where ``answered``, two or more where ``multiple``, else none.
+        ``off_menu`` holds other emotion words that are asserted, ``span`` the evidence's characters
+        in ``text``, ``rule`` the region and the reason. ``truncated`` is only what was cut before
+        anything was said; ``cut`` is set on every cut reply.
+
+    Example:
+        >>> from voxemo_tasks import registry
+        >>> spec, _ = registry.verbalizer("closed_set")
+        >>> menu = ("neutral", "joy", "sadness", "anger")
+        >>> verdict = verbalize("She sounds **delighted**, not angry.", menu, spec)
+        >>> verdict.status, verdict.labels, verdict.span, verdict.rule
+        ('answered', ('joy',), (13, 22), 'whole.asserted')
+        >>> verbalize("sad and angry", menu, spec).labels
+        ('sadness', 'anger')
+        >>> verbalize("The voice is calm.", menu, spec).off_menu
+        ('calm',)
+        >>> verbalize("It cannot be determined.", menu, spec).status
+        'abstained'
+        >>> verbalize("The audio is ab", menu, spec, finish_reason="length").status
+        'truncated'
+    """
+    return compiled(spec, menu)(text, finish_reason=finish_reason)
+
+
+@dataclass(frozen=True, slots=True)
+class FailingExample:
+    """An example of a file that the file's own rules read differently."""
+
+    index: int
+    example: VerbalizerExample
+    verdict: Verdict
+
+
+def failing_examples(spec: VerbalizerSpec) -> list[FailingExample]:
+    """The examples of a spec that it does not satisfy; empty for a spec that can be registered.
+
+    Labels are compared as a set: their order is the reply's, and says nothing.
+
+    Example:
+        >>> from voxemo_tasks import registry
+        >>> failing_examples(registry.verbalizer("closed_set")[0])
+        []
+    """
+    failing: list[FailingExample] = []
+    for index, example in enumerate(spec.examples):
+        verdict = verbalize(example.reply, example.menu, spec, finish_reason=example.finish_reason)
+        if (verdict.status, set(verdict.labels)) != (example.status, set(example.labels)):
+            failing.append(FailingExample(index, example, verdict))
+    return failing

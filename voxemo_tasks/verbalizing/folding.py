@@ -1,0 +1,155 @@
+"""One spelling for every reply, with the way back to the original characters.
+
+Folding works character by character, so that each folded character knows the original one it came
+from: evidence spans are given in the reply as it was received, never in the folded text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+_QUOTES = dict.fromkeys("‘’‚‛ʼ´′＇", "'") | dict.fromkeys("“”„‟«»″「」『』", '"')
+_DASHES = dict.fromkeys("‐‑‒–−", "-") | dict.fromkeys("—―", " - ")
+_STOPS = {"。": ".", "！": "!", "？": "?", "，": ",", "、": ",", "；": ";", "：": ":"}
+_MARKDOWN = {"*": "", "`": "", "_": " ", "#": " ", ">": " ", "|": " ", "~": " ", "\\": " "}
+_ARABIC = {
+    **dict.fromkeys("يى", "ی"),
+    **dict.fromkeys("أإآٱ", "ا"),
+    "ك": "ک",
+    "ة": "ه",
+    "ۀ": "ه",
+    "ـ": "",
+}
+_HARAKAT = re.compile("[\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed]")
+_MARK = re.compile("[\u0300-\u036f]")
+_WORD_HYPHEN = re.compile(r"(?<=[^\W_])-(?=[^\W_])")
+_SPACELESS = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+
+
+def _compatibility(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
+def _casefold(text: str) -> str:
+    return text.casefold()
+
+
+def _marks(text: str) -> str:
+    """Drop the marks of Latin, Greek and Cyrillic letters; Indic vowels and Hangul stay whole."""
+    if (text and text[0] < "\u0530") or "\u1e00" <= text[:1] <= "\u1fff":
+        return _MARK.sub("", unicodedata.normalize("NFD", text)).replace("ς", "σ")
+    return text
+
+
+def _arabic(text: str) -> str:
+    return "".join(_ARABIC.get(c, c) for c in _HARAKAT.sub("", text.replace("\u200c", " ")))
+
+
+def _turkish_i(text: str) -> str:
+    return "i" if text in {"İ", "I", "ı"} else text
+
+
+def _punctuation(text: str) -> str:
+    return _QUOTES.get(text) or _DASHES.get(text) or _STOPS.get(text) or text
+
+
+def _markdown(text: str) -> str:
+    return _MARKDOWN.get(text, text)
+
+
+STEPS: dict[str, Callable[[str], str]] = {
+    "punctuation": _punctuation,
+    "markdown": _markdown,
+    "compatibility": _compatibility,
+    "turkish_i": _turkish_i,
+    "casefold": _casefold,
+    "marks": _marks,
+    "arabic": _arabic,
+}
+"""Name → folding of one character; a spec lists them in the order in which they apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A folded reply.
+
+    Attributes:
+        text: Folded text: single spaces, hyphens inside words turned into spaces.
+        offsets: Index of the original character of each folded character.
+    """
+
+    text: str
+    offsets: Sequence[int]
+
+    def original(self, start: int, end: int) -> tuple[int, int]:
+        """The span of the original reply that a span of the folded text covers."""
+        if not self.offsets or start >= end:
+            return (0, 0)
+        last = min(end, len(self.offsets)) - 1
+        return (self.offsets[min(start, last)], self.offsets[last] + 1)
+
+
+class Folder(dict[str, str]):
+    """Folds texts by a spec's steps; remembers each character it has seen.
+
+    Example:
+        >>> fold = Folder(("punctuation", "markdown", "compatibility", "casefold", "marks"))
+        >>> fold("**Anger**  — self-made").text
+        'anger - self made'
+        >>> fold.form("Wüt")
+        'wut'
+    """
+
+    def __init__(self, steps: Sequence[str]) -> None:
+        super().__init__()
+        self._steps = [STEPS[name] for name in steps]
+
+    def __missing__(self, character: str) -> str:
+        if character in "\n\v\f\x85\u2028\u2029":
+            folded = "\n"
+        elif character.isspace() or unicodedata.category(character) == "Cc":
+            folded = " "
+        else:
+            folded = character
+            for step in self._steps:
+                folded = step(folded)
+            if unicodedata.category(character) == "Cf" and folded == character:
+                folded = ""
+        self[character] = folded
+        return folded
+
+    def __call__(self, text: str) -> Folded:
+        """Fold a whole text in linear time."""
+        pieces: list[str] = []
+        offsets: list[int] = []
+        before = "\n"
+        for index, character in enumerate(text):
+            folded = self[character]
+            for piece in folded:
+                if piece in " \n" and before in " \n":
+                    if piece == "\n" and before == " ":
+                        pieces[-1] = before = "\n"
+                    continue
+                if "\u0300" <= piece <= "\u036f" and (before < "\u0530" and before.isalpha()):
+                    continue
+                pieces.append(piece)
+                offsets.append(index)
+                before = piece
+        return Folded(_WORD_HYPHEN.sub(" ", "".join(pieces)), offsets)
+
+    def form(self, text: str) -> str:
+        """A form of the lexicon in the same spelling as the replies."""
+        return self(text).text.strip()
+
+
+def spaceless(character: str) -> bool:
+    """Whether words of this character's script are not set apart by spaces."""
+    return _SPACELESS.match(character) is not None
+
+
+def in_word(character: str) -> bool:
+    """Whether a character continues a word: a letter, a digit or a combining mark."""
+    return character.isalnum() or unicodedata.category(character) in {"Mn", "Mc"}

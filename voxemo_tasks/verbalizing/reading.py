@@ -1,0 +1,583 @@
+"""What each emotion word of a region asserts.
+
+One pass over the words, sentence by sentence. Operators (a negator, a hedge, ``if``, ``because``)
+set a state that the next emotion word meets; a barrier (``but``, a comma for some) ends it. Words
+joined on equal terms (``angry or sad``) form a run, and share what was said of the first.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from ..specs import VerbalizerScopes
+from .lexicon import Hit, Lexicon, Role, Sense
+
+_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[.!?;:,()\n…\"'\-\[\]{}/&%]")
+_SENTENCE_ENDS = frozenset(".!?;\n…")
+_SEGMENT_ENDS = frozenset(".!?;\n…:-(){}[]")
+_LONGEST_RUN = 40  # mentions; bounds the work on a reply that repeats itself
+_TOPIC_ENDS = frozenset({"in", "with", "using", "while"})
+
+
+class Level(IntEnum):
+    """How firmly a word is asserted; lower is firmer."""
+
+    MAIN = 0
+    PLAIN = 1
+    EXPLAINING = 2
+    HEDGED = 3
+    WEAK = 4
+
+
+@dataclass(slots=True)
+class Mention:
+    """An emotion word, and what the sentence does with it.
+
+    Attributes:
+        hit: Where it stands, and its meaning.
+        level: How firmly it is asserted.
+        dropped: Why it is not asserted at all; empty where it is.
+        sentence: Number of its sentence within the region.
+        word: Index of its first word within the region.
+        after: Index of the word after it.
+    """
+
+    hit: Hit
+    sense: Sense
+    sentence: int
+    word: int
+    after: int
+    level: Level = Level.PLAIN
+    dropped: str = ""
+
+    def weaken(self, level: Level) -> None:
+        self.level = max(self.level, level)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one region holds.
+
+    Attributes:
+        mentions: Emotion words in text order, dropped ones too.
+        alone: Forms that count only as a whole answer.
+        absences: Spans of "no particular emotion".
+        abstentions: (span, sentence) of each "cannot be determined".
+        words: Number of words.
+    """
+
+    mentions: list[Mention] = field(default_factory=list)
+    alone: list[Mention] = field(default_factory=list)
+    absences: list[tuple[int, int]] = field(default_factory=list)
+    abstentions: list[tuple[tuple[int, int], int]] = field(default_factory=list)
+    words: int = 0
+
+
+@dataclass(slots=True)
+class _Token:
+    text: str
+    start: int
+    word: int  # index of this word, or of the next one for punctuation
+    is_word: bool
+
+
+@dataclass(slots=True)
+class _State:
+    """What holds at one point of a sentence. Word indices are those right after the operator."""
+
+    negated: int | None = None
+    hedged: int | None = None
+    hedging_back: Mention | None = None
+    ranked: int | None = None
+    unable: int | None = None
+    first_person: int | None = None
+    said: bool = False
+    other: bool = False
+    topic: bool = False
+    unsure: bool = False  # within the reach of an abstention
+    explaining: bool = False
+    explaining_first: bool = False  # a reason before its statement ends with a comma
+    supposed: bool = False
+    quoting: bool = False
+    quoted: bool = False
+    run: list[Mention] = field(default_factory=list)
+
+
+class Reader:
+    """Reads regions of folded texts with one lexicon."""
+
+    def __init__(self, lexicon: Lexicon, scopes: VerbalizerScopes) -> None:
+        self.sets = lexicon.sets
+        self.scopes = scopes
+
+    def __call__(self, text: str, hits: Sequence[Hit], spans: Sequence[tuple[int, int]]) -> Reading:
+        """Read the parts of a region, each as sentences of its own."""
+        reading = Reading()
+        for start, end in spans:
+            _Pass(self, reading, text, _within(hits, start, end), start, end).run()
+        return reading
+
+
+class _Pass:
+    """One pass over one span."""
+
+    def __init__(
+        self, reader: Reader, reading: Reading, text: str, hits: list[Hit], start: int, end: int
+    ) -> None:
+        self.sets = reader.sets
+        self.scopes = reader.scopes
+        self.reading = reading
+        self.text = text
+        self.hits = hits
+        self.tokens = _tokens(text, start, end, reading.words)
+        self.words = {t.word: t.text for t in self.tokens if t.is_word}
+        self.quotes = _quotes(text, start, end)
+        self.state = _State()
+        self.sentence = reading.mentions[-1].sentence + 1 if reading.mentions else 0
+        self.sentence_words: list[str] = []
+        self.sentence_mentions: list[Mention] = []
+        self.questioned: list[Mention] = []
+        self.segment: list[Mention] = []
+        self.segment_bare = True
+        self.segment_inner = False
+        self.sentence_first = True
+
+    def run(self) -> None:
+        pointer, skip_to = 0, -1
+        quote = 0
+        for index, token in enumerate(self.tokens):
+            while quote < len(self.quotes) and self.quotes[quote][1] <= token.start:
+                quote += 1
+            while pointer < len(self.hits) and self.hits[pointer].start < token.start:
+                pointer += 1
+            if quote < len(self.quotes) and self.quotes[quote][0] <= token.start:
+                begin, end = self.quotes[quote]
+                if token.start == begin and not self._transparent(begin, end):
+                    self._pass_quote(begin, end)
+                    skip_to = end
+            if token.start < skip_to:
+                continue
+            inside = token.start + max(1, len(token.text))
+            while pointer < len(self.hits) and self.hits[pointer].start < inside:
+                hit = self.hits[pointer]
+                pointer += 1
+                self._hit(hit, index)
+                skip_to = hit.end
+            if token.start < skip_to:
+                if token.is_word:
+                    self.sentence_words.append(token.text)
+                continue
+            self._plain(token)
+        self._end_sentence("")
+        self.reading.words += sum(t.is_word for t in self.tokens)
+
+    # --- quotations -------------------------------------------------------------------------
+
+    def _transparent(self, begin: int, end: int) -> bool:
+        """Whether a quotation only sets off a label (``"sad"``) and quotes nobody."""
+        if self.state.quoting:
+            return False
+        inner = _within(self.hits, begin, end)
+        if not any(h.sense for h in inner):
+            return False
+        left = self.text[begin:end]
+        for hit in reversed(inner):
+            if hit.sense:
+                left = left[: hit.start - begin] + left[hit.end - begin :]
+        return all(w in self.sets["fillers"] for w in re.findall(r"[^\W_]+", left))
+
+    def _pass_quote(self, begin: int, end: int) -> None:
+        self.state.quoted = True
+        self.segment_bare = False
+        for hit in _within(self.hits, begin, end):
+            if hit.sense and Role.CONCEPT in hit.roles:
+                mention = Mention(hit, hit.sense, self.sentence, -1, -1, dropped="quoted")
+                self.reading.mentions.append(mention)
+
+    # --- plain tokens -----------------------------------------------------------------------
+
+    def _plain(self, token: _Token) -> None:
+        state = self.state
+        if token.is_word:
+            self.sentence_words.append(token.text)
+            self.sentence_first = False
+            if token.text in _TOPIC_ENDS:
+                state.topic = False
+            if token.text in self.sets["connectives"] and self._starts_clause(token.word + 1):
+                state.unsure = False
+            if state.quoted and token.text not in self.sets["connectives"]:
+                state.quoting = False
+            if token.text not in self.sets["fillers"] and not _numbering(token.text):
+                self.segment_bare = self.segment_bare and token.text in self.sets["connectives"]
+            return
+        mark = token.text
+        if mark == "." and _between_digits(self.text, token.start):
+            return
+        if mark in ",:()-":
+            self._pause()
+        if mark in _SEGMENT_ENDS:
+            self._end_segment(mark)
+        if mark in _SENTENCE_ENDS:
+            self._end_sentence(mark)
+
+    def _pause(self) -> None:
+        """A comma or its like: what reaches over words does not reach over it."""
+        state = self.state
+        state.negated = state.unable = None
+        state.said = state.topic = state.other = state.unsure = False
+        if state.explaining_first:
+            state.explaining = state.explaining_first = False
+
+    def _end_segment(self, mark: str) -> None:
+        live = [m for m in self.segment if not m.dropped]
+        if live and self.segment_bare and not self.segment_inner and mark != "?":
+            for mention in live:
+                if mention.level < Level.HEDGED:
+                    mention.level = Level.MAIN
+        self.segment = []
+        self.segment_bare = True
+        self.segment_inner = mark == "("
+
+    def _end_sentence(self, mark: str) -> None:
+        self._look_back()
+        self._end_segment(mark)
+        said = " ".join(self.sentence_words)
+        if said in self.sets["denials"]:
+            for mention in self.questioned:
+                mention.dropped = "denied"
+        if self.sentence_words:
+            self.questioned = []
+        if mark == "?":
+            for mention in self.sentence_mentions:
+                mention.weaken(Level.WEAK)
+            self.questioned = self.sentence_mentions
+        self.state = _State()
+        self.sentence += 1
+        self.sentence_words = []
+        self.sentence_mentions = []
+        self.sentence_first = True
+
+    # --- hits -------------------------------------------------------------------------------
+
+    def _hit(self, hit: Hit, index: int) -> None:
+        token = self.tokens[index]
+        n_words = len(re.findall(r"[^\W_]+(?:'[^\W_]+)*", self.text[hit.start : hit.end]))
+        after = token.word + n_words
+        roles = hit.roles
+        if not token.is_word:
+            self._pause()
+        if hit.sense and Role.CONCEPT in roles:
+            self._mention(hit, token.word, after)
+            self.sentence_first = False
+            return
+        if hit.sense and Role.ALONE in roles:
+            mention = Mention(hit, hit.sense, self.sentence, token.word, after)
+            self.reading.alone.append(mention)
+        for role in _ORDER:
+            if role in roles:
+                _HANDLERS[role](self, hit, token.word, after)
+        filler = self.text[hit.start : hit.end] in self.sets["fillers"]
+        if not roles <= _QUIET or (Role.VOICE in roles and not filler):
+            self.segment_bare = False
+        self.sentence_first = False
+
+    def _mention(self, hit: Hit, word: int, after: int) -> None:
+        assert hit.sense is not None
+        state = self.state
+        mention = Mention(hit, hit.sense, self.sentence, word, after)
+        link = self._link(mention)
+        if link is None:
+            self.state.run = []
+        before = state.run[-1] if state.run else None
+        mention.dropped = self._dropped(mention, before, link or "")
+        if not mention.dropped and state.said:
+            mention.weaken(Level.WEAK)
+        if not mention.dropped and state.topic:
+            if self.words.get(word - 1) in self.sets["possessive"]:
+                mention.weaken(Level.WEAK)
+            else:
+                mention.dropped = "topic"
+        if state.explaining:
+            mention.weaken(Level.EXPLAINING)
+        hedged = state.hedged is not None and word - state.hedged <= self.scopes.hedge
+        ranked = state.ranked is not None and word - state.ranked <= self.scopes.rank
+        joined = link == "linked" and before is not None
+        if ranked or (joined and before and before.level == Level.MAIN and not hedged):
+            if mention.level < Level.WEAK:
+                mention.level = Level.MAIN
+        elif hedged or (before is not None and before.level == Level.HEDGED):
+            mention.weaken(Level.HEDGED)
+        if not mention.dropped:
+            state.ranked = None
+        state.negated = state.hedged = state.first_person = state.hedging_back = None
+        state.run = [*state.run[-_LONGEST_RUN:], mention]
+        self.segment.append(mention)
+        self.sentence_mentions.append(mention)
+        self.reading.mentions.append(mention)
+
+    def _dropped(self, mention: Mention, before: Mention | None, link: str) -> str:
+        state = self.state
+        word = mention.word
+        if state.negated is not None and word - state.negated <= self.scopes.negation:
+            between = [self.words.get(i, "") for i in range(state.negated, word)]
+            if not self._new_clause(between):
+                return "negated"
+        if state.first_person is not None:
+            between = [self.words.get(i, "") for i in range(state.first_person, word)]
+            if all(w in self.sets["intensifiers"] for w in between):
+                return "first person"
+        if state.supposed:
+            return "supposed"
+        if state.other:
+            return "somebody else"
+        if state.unsure:
+            return "undecided"
+        if before is None:
+            return ""
+        if link == "linked" and before.dropped in {"negated", "first person", "topic"}:
+            return before.dropped
+        if before.dropped in {"undecided", "somebody else"}:
+            return before.dropped
+        if link == "linked" and self._alternative(before, mention):
+            head = next((m for m in reversed(state.run) if m.dropped == "negated"), None)
+            if head is not None:
+                for other in state.run[state.run.index(head) :]:
+                    other.dropped = other.dropped or "negated"
+                return "negated"
+        return ""
+
+    def _new_clause(self, words: list[str]) -> bool:
+        """``not loud and sounds sad``: a joining word and a verb start anew."""
+        for index, word in enumerate(words):
+            if word in self.sets["connectives"]:
+                return any(w in self.sets["linking"] for w in words[index + 1 :])
+        return False
+
+    def _starts_clause(self, word: int) -> bool:
+        return self.words.get(word, "") in self.sets["linking"]
+
+    def _between(self, before: Mention, mention: Mention) -> list[str]:
+        return [self.words.get(i, "") for i in range(before.after, mention.word)]
+
+    def _alternative(self, before: Mention, mention: Mention) -> bool:
+        return any(w in self.sets["alternatives"] for w in self._between(before, mention))
+
+    def _link(self, mention: Mention) -> str | None:
+        """How a mention joins the one before: ``linked`` by a word, by a ``comma``, or not."""
+        if not self.state.run:
+            return None
+        before = self.state.run[-1]
+        if mention.word - before.after > 6:
+            return None
+        gap = self.text[before.hit.end : mention.hit.start]
+        if any(c in gap for c in "():-"):
+            return None
+        between = self._between(before, mention)
+        joining = self.sets["connectives"]
+        if any(w not in joining and w not in self.sets["fillers"] for w in between):
+            hedged = self.state.hedged is not None
+            words = [w for w in between if w in joining or w in self.sets["fillers"]]
+            if not (hedged and words):
+                return None
+        if any(w in joining for w in between) or "/" in gap or "&" in gap:
+            return "linked"
+        return "comma" if "," in gap else None
+
+    # --- operators --------------------------------------------------------------------------
+
+    def _negates_next(self, hit: Hit, word: int, after: int) -> None:
+        self.state.negated = after
+
+    def _negates_last(self, hit: Hit, word: int, after: int) -> None:
+        run = self.state.run
+        if run and word - run[-1].after <= self.scopes.denial:
+            for mention in run:
+                mention.dropped = mention.dropped or "negated"
+
+    def _barrier(self, hit: Hit, word: int, after: int) -> None:
+        self._look_back()
+        state = self.state
+        kept = (state.supposed, state.explaining, state.quoting, state.quoted)
+        self.state = _State()
+        self.state.supposed, self.state.explaining = kept[0], kept[1]
+        self.state.quoting, self.state.quoted = kept[2], kept[3]
+
+    def _hedges_next(self, hit: Hit, word: int, after: int) -> None:
+        self.state.hedged = after
+
+    def _hedges_last(self, hit: Hit, word: int, after: int) -> None:
+        run = self.state.run
+        if not run or word - run[-1].after > 2:
+            return
+        if Role.HEDGES_NEXT in hit.roles:  # "to a lesser extent" looks back if nothing follows
+            self.state.hedging_back = run[-1]
+        else:
+            run[-1].weaken(Level.HEDGED)
+
+    def _ranks(self, hit: Hit, word: int, after: int) -> None:
+        self.state.ranked = after
+
+    def _look_back(self) -> None:
+        """``sadness is the dominant emotion``: nothing followed, so it ranks what stood before."""
+        state = self.state
+        if state.hedging_back is not None:
+            state.hedging_back.weaken(Level.HEDGED)
+            state.hedging_back = None
+        if state.ranked is None or not state.run:
+            return
+        last = state.run[-1]
+        if state.ranked - last.after <= self.scopes.rank:
+            for mention in state.run:
+                if not mention.dropped and mention.level < Level.WEAK:
+                    mention.level = Level.MAIN
+        state.ranked = None
+
+    def _explains(self, hit: Hit, word: int, after: int) -> None:
+        self.state.explaining_first = self.sentence_first
+        self.state.explaining = True
+
+    def _supposes(self, hit: Hit, word: int, after: int) -> None:
+        self.state.supposed = True
+
+    def _said(self, hit: Hit, word: int, after: int) -> None:
+        self.state.said = True
+
+    def _voice(self, hit: Hit, word: int, after: int) -> None:
+        self.state.said = self.state.other = False
+
+    def _other(self, hit: Hit, word: int, after: int) -> None:
+        following = self.words.get(after, "")
+        self.state.other = following in self.sets["linking"] or following == ""
+
+    def _topic(self, hit: Hit, word: int, after: int) -> None:
+        self.state.topic = True
+
+    def _quotes(self, hit: Hit, word: int, after: int) -> None:
+        self.state.quoting, self.state.quoted = True, False
+
+    def _first_person(self, hit: Hit, word: int, after: int) -> None:
+        self.state.first_person = after
+
+    def _inability(self, hit: Hit, word: int, after: int) -> None:
+        self.state.unable = after
+
+    def _discerns(self, hit: Hit, word: int, after: int) -> None:
+        unable = self.state.unable
+        if unable is not None and word - unable <= self.scopes.inability:
+            self._abstains(hit, word, after)
+            self.state.unable = self.state.negated = None
+
+    def _abstains(self, hit: Hit, word: int, after: int) -> None:
+        self.reading.abstentions.append(((hit.start, hit.end), self.sentence))
+        self.state.unsure = True
+
+    def _emotion_noun(self, hit: Hit, word: int, after: int) -> None:
+        state = self.state
+        negated = state.negated
+        if negated is None or word - negated > self.scopes.negation:
+            return
+        between = [self.words.get(i, "") for i in range(negated, word)]
+        owned = any(w in self.sets["possessive"] for w in between)
+        vague = self.sets["indefinite"] | self.sets["expressing"] | self.sets["possessive"]
+        if not all(w in vague for w in between):
+            return
+        following = [self.words.get(i, "") for i in range(after, after + 6)]
+        if following[0] == "of":
+            return
+        withheld = any(w in self.sets["possible"] for w in following)
+        withheld = withheld or any(w in self.sets["undisclosed"] for w in following[:3])
+        state.negated = None
+        if owned or withheld:
+            self.reading.abstentions.append(((hit.start, hit.end), self.sentence))
+        else:
+            self.reading.absences.append((hit.start, hit.end))
+
+
+_Handler = Callable[[_Pass, Hit, int, int], None]
+# A hit may play several parts; these come in this order (a barrier clears before others set).
+_HANDLERS: dict[Role, _Handler] = {
+    Role.BARRIER: _Pass._barrier,
+    Role.EMOTION_NOUN: _Pass._emotion_noun,
+    Role.NEGATES_LAST: _Pass._negates_last,
+    Role.NEGATES_NEXT: _Pass._negates_next,
+    Role.INABILITY: _Pass._inability,
+    Role.DISCERNS: _Pass._discerns,
+    Role.ABSTAINS: _Pass._abstains,
+    Role.HEDGES_LAST: _Pass._hedges_last,
+    Role.HEDGES_NEXT: _Pass._hedges_next,
+    Role.RANKS: _Pass._ranks,
+    Role.EXPLAINS: _Pass._explains,
+    Role.SUPPOSES: _Pass._supposes,
+    Role.SAID: _Pass._said,
+    Role.VOICE: _Pass._voice,
+    Role.OTHER: _Pass._other,
+    Role.TOPIC: _Pass._topic,
+    Role.QUOTES: _Pass._quotes,
+    Role.FIRST_PERSON: _Pass._first_person,
+}
+_ORDER = tuple(_HANDLERS)
+_QUIET = frozenset({Role.EMOTION_NOUN, Role.VOICE, Role.ALONE})
+
+
+def _tokens(text: str, start: int, end: int, first_word: int) -> list[_Token]:
+    tokens: list[_Token] = []
+    word = first_word
+    for match in _TOKEN.finditer(text, start, end):
+        is_word = match[0][0].isalnum()
+        tokens.append(_Token(match[0], match.start(), word, is_word))
+        word += is_word
+    return tokens
+
+
+def _numbering(word: str) -> bool:
+    return word.isdigit() or len(word) == 1
+
+
+def _between_digits(text: str, at: int) -> bool:
+    return text[at + 1 : at + 2].isdigit() and text[max(0, at - 1) : at].isdigit()
+
+
+def _quotes(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Spans of quotations, marks included; none where the whole span is one quotation or JSON."""
+    body = text[start:end].strip()
+    if body[:1] in ("{", "["):
+        return []
+    spans: list[tuple[int, int]] = []
+    opened: dict[str, int] = {}
+    for match in re.finditer(r"[\"'\n]", text[start:end]):
+        at, mark = start + match.start(), match[0]
+        if mark == "\n":
+            if '"' in opened:
+                spans.append((opened['"'], at))
+            opened = {}
+            continue
+        left, right = text[at - 1 : at] if at > start else "", text[at + 1 : at + 2]
+        if mark == '"':
+            if mark in opened:
+                spans.append((opened.pop(mark), at + 1))
+            else:
+                opened[mark] = at
+        elif '"' not in opened:
+            if mark not in opened and not left.isalnum() and right.strip():
+                opened[mark] = at
+            elif mark in opened and left.strip() and not right.isalnum():
+                spans.append((opened.pop(mark), at + 1))
+    if '"' in opened:
+        spans.append((opened['"'], end))
+    kept: list[tuple[int, int]] = []
+    for begin, stop in sorted(spans):
+        covers_all = stop - begin >= len(body)
+        if not covers_all and (not kept or begin >= kept[-1][1]):
+            kept.append((begin, stop))
+    return kept
+
+
+def _within(hits: Sequence[Hit], start: int, end: int) -> list[Hit]:
+    """The hits that lie wholly between two offsets; hits are in text order and do not overlap."""
+    first = bisect_left(hits, start, key=lambda h: h.start)
+    last = bisect_left(hits, end, key=lambda h: h.start)
+    return [h for h in hits[first:last] if h.end <= end]
