@@ -236,6 +236,7 @@ def test_devices_and_dtypes() -> None:
         choose_device("gpu7", torch)
     if not torch.cuda.is_available():
         assert choose_device("auto", torch).type == "cpu"
+        assert choose_device("cuda:0", torch).type == "cpu"  # lm-eval's default, not a wish
         with pytest.raises(ModelError, match="0 CUDA device"):
             choose_device("cuda:1", torch)
     assert choose_dtype("auto", torch.device("cpu"), torch) is torch.float32

@@ -16,6 +16,8 @@ from .requests import Job
 
 log = logging.getLogger(__name__)
 
+LM_EVAL_DEVICE = "cuda:0"
+
 __all__ = ["HfAudioLM"]
 
 
@@ -301,11 +303,17 @@ class HfAudioLM(AudioLM):
 def choose_device(device: str | None, torch: Any) -> Any:
     """A torch device from ``auto``, ``cpu``, ``cuda``, ``cuda:n``.
 
+    ``cuda:0`` is what lm-eval says where the user said nothing, so without any GPU it means
+    ``cpu``, with a warning.
+
     Raises:
         OptionError: For a name that torch does not know.
         ModelError: For a GPU that is not there.
     """
     wanted = str(device or "auto")
+    if wanted == LM_EVAL_DEVICE and not torch.cuda.is_available():
+        log.warning("device=%s is lm-eval's default and there is no GPU here: using cpu", wanted)
+        wanted = "cpu"
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     try:

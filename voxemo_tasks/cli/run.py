@@ -96,8 +96,9 @@ def check_before(args: Any) -> list[str]:
     ours = check_names(names)
     check_prepared(ours, options)
     place = check_output(getattr(args, "output_path", None))
-    ours_model = args.model in _our_models()
-    if ours_model:
+    if args.model in _our_models():
+        if not getattr(args, "device", None):
+            args.device = "auto"  # lm-eval's own default is cuda:0, GPU or not
         if not isinstance(args.model_args, dict):
             args.model_args = dict(args.model_args or {})
         if place is not None and "store" not in args.model_args:
