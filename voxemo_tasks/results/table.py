@@ -21,7 +21,7 @@ def percent(value: float | None) -> str:
     """A fraction as a percentage with one decimal; a dash where there is none.
 
     Example:
-        >>> percent(0.7135), percent(None)
+        >>> percent(0.713), percent(None)
         ('71.3', '-')
     """
     return "-" if value is None else f"{100 * value:.1f}"
