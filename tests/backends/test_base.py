@@ -47,11 +47,13 @@ def test_replies_come_in_the_order_of_the_requests(
 def test_requests_are_grouped_by_audio_longest_first(
     clip: Any, instance: Any, script: Any, tmp_path: Path
 ) -> None:
-    short, long = clip("short", 0.2), clip("long", 0.5)
-    asked = [instance(ref, text) for text in ("one", "two") for ref in (short, long)]
+    lengths = {"two": 0.2, "five": 0.5, "three": 0.3, "four": 0.4, "six": 0.6}
+    refs = [clip(name, seconds) for name, seconds in lengths.items()]
+    asked = [instance(ref, text) for text in ("one", "two") for ref in refs]
     model = recorder(script({"reply": "x"}), tmp_path)
     model.generate_until(asked, disable_tqdm=True)
-    assert model.batches == [["long"], ["long"], ["short"], ["short"]]
+    expected = [[n] for n in ("six", "five", "four", "three", "two") for _ in range(2)]
+    assert model.batches == expected
 
 
 def test_a_clip_is_decoded_once_for_all_its_prompts(

@@ -85,18 +85,24 @@ def select(
         OptionError: For a protocol or fold that the corpus does not have, or an empty selection.
     """
     protocol = options.protocol or card.default_protocol
+    splits = manifest.column("splits")
     if protocol not in card.protocols:
-        raise OptionError(
-            f"--metadata: protocol={protocol!r} is none of corpus {card.id!r}; allowed: "
-            f"{', '.join(card.protocols)}"
-        )
-    fold = options.fold if options.fold is not None else card.protocols[protocol].default_fold
+        # A manifest may hold more than its card knows, e.g. folds added by --emobox-root.
+        present = {split.protocol for row in splits for split in row}
+        if protocol not in present:
+            raise OptionError(
+                f"--metadata: protocol={protocol!r} is none of corpus {card.id!r}; allowed: "
+                f"{', '.join(sorted(present.union(card.protocols)))}"
+            )
+    known = card.protocols.get(protocol)
+    default = 1 if known is None else known.default_fold
+    fold = options.fold if options.fold is not None else default
     excluded = {"label outside the label set": 0, "no label": 0, "file unusable": 0}
     chosen: list[tuple[str, int]] = []
     folds: set[int] = set()
-    columns = (manifest.column(c) for c in ("utterance_id", "label", "splits", "error"))
-    for row, (uid, label, splits, error) in enumerate(zip(*columns, strict=True)):
-        mine = [split for split in splits if split.protocol == protocol]
+    columns = (manifest.column(c) for c in ("utterance_id", "label", "error"))
+    for row, (uid, label, error, roles) in enumerate(zip(*columns, splits, strict=True)):
+        mine = [split for split in roles if split.protocol == protocol]
         folds.update(split.fold for split in mine)
         if not any(s.role == options.role and fold in ("all", s.fold) for s in mine):
             continue
