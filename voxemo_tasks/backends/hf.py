@@ -40,7 +40,7 @@ class HfAudioLM(AudioLM):
 
     def __init__(
         self,
-        pretrained: str,
+        pretrained: str = "",
         *,
         revision: str | None = None,
         dtype: str = "auto",
@@ -56,6 +56,10 @@ class HfAudioLM(AudioLM):
                 f"--model_args of hf-audiolm: {error}; allowed: pretrained, revision, dtype, device, "
                 "trust_remote_code, store, store_parent, batch_size, decode_workers"
             ) from error
+        if not pretrained:
+            raise OptionError(
+                "--model_args of hf-audiolm needs pretrained=: a folder, a hub id, or voxemo-tiny"
+            )
         self._checkpoint = find(str(pretrained))
         config, self._processor, self._card, self._card_digest = load(
             self._checkpoint, revision, bool(trust_remote_code)

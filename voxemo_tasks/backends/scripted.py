@@ -46,7 +46,7 @@ class ScriptedAudioLM(AudioLM):
 
     def __init__(
         self,
-        replies: str,
+        replies: str = "",
         *,
         max_audio_s: float | None = None,
         delay_s: float = 0.0,
@@ -61,6 +61,8 @@ class ScriptedAudioLM(AudioLM):
                 f"--model_args of scripted-audiolm: {error}; allowed: replies, max_audio_s, delay_s, "
                 "store, store_parent, batch_size, decode_workers"
             ) from error
+        if not replies:
+            raise OptionError("--model_args of scripted-audiolm needs replies=FILE")
         self._file = Path(replies).expanduser()
         self._rows = read_script(self._file)
         self._max_audio_s = None if max_audio_s is None else float(max_audio_s)

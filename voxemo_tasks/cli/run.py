@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,13 +49,22 @@ def run(argv: Sequence[str]) -> int:
     except RunFailedError as error:
         failure = error  # the replies are stored: say in the JSON what happened
     except ValueError as error:
-        if "not found" not in str(error):
+        if not refused_by_lm_eval(error):
             raise
-        raise OptionError(f"--tasks: {error}; `voxemo tasks ls` shows what there is") from error
+        raise OptionError(f"lm-eval: {error}") from error
     status = conclude(predict_only=bool(getattr(args, "predict_only", False)))
     if failure is not None:
         raise failure
     return status
+
+
+def refused_by_lm_eval(error: ValueError) -> bool:
+    """Whether lm-eval itself raised this on looking at the command line (not a bug further down)."""
+    frames = traceback.extract_tb(error.__traceback__)
+    file = Path(frames[-1].filename) if frames else Path()
+    return "lm_eval" in file.parts and (
+        "config" in file.parts or file.name in ("evaluator.py", "manager.py")
+    )
 
 
 def conclude(*, predict_only: bool) -> int:
@@ -91,7 +101,7 @@ def check_before(args: Any) -> list[str]:
         UnknownNameError, OptionError, NotPreparedError, StoreError: As the case may be.
     """
     names = task_names(args)
-    check_model(args.model)
+    check_model(args)
     options = check_options(args)
     ours = check_names(names)
     check_prepared(ours, options)
@@ -136,12 +146,19 @@ def task_names(args: Any) -> list[str]:
     return names
 
 
-def check_model(name: str) -> None:
-    """Raise for a model that lm-eval does not know, with the nearest names."""
+def check_model(args: Any) -> None:
+    """Raise for a model that is not given, or that lm-eval does not know."""
     from lm_eval.api.registry import model_registry
 
-    if name not in model_registry:
-        raise UnknownNameError("model (--model)", name, list(model_registry))
+    if not args.model:
+        if getattr(args, "config", None):
+            return
+        raise OptionError(
+            f"--model is missing; of this suite: {', '.join(_our_models())}; e.g. --model hf-audiolm "
+            "--model_args pretrained=voxemo-tiny"
+        )
+    if args.model not in model_registry:
+        raise UnknownNameError("model (--model)", args.model, list(model_registry))
 
 
 def check_options(args: Any) -> Any:
