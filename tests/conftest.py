@@ -6,8 +6,10 @@ Fixtures: ``home`` (an empty VOXEMO_HOME) and ``shared`` (real data that is no p
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,24 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data: {folder} is not a folder (set VOXEMO_SHARED to have it)")
     return folder
+
+
+@pytest.fixture
+def mini_home(home: Path) -> Path:
+    """A home in which the built-in corpus is prepared."""
+    from voxemo_tasks.corpora import prepare
+
+    prepare("mini", None, progress=False)
+    return home
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., Path]:
+    """Write a file of replies for the scripted model."""
+
+    def make(*rows: dict[str, Any]) -> Path:
+        path = tmp_path / "script.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return make

@@ -11,7 +11,7 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from .errors import OptionError
 
@@ -29,17 +29,7 @@ Status = Literal[
     "judge_failed",
 ]
 
-STATUSES: tuple[Status, ...] = (
-    "answered",
-    "multiple",
-    "off_menu",
-    "abstained",
-    "unparsed",
-    "empty",
-    "truncated",
-    "engine_error",
-    "judge_failed",
-)
+STATUSES: tuple[Status, ...] = get_args(Status)
 """What a reply can be. All but the last two are the model's doing."""
 
 OURS: frozenset[Status] = frozenset({"engine_error", "judge_failed"})

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -58,17 +56,5 @@ def instance() -> Make:
             idx=0,
             metadata=("task", doc_id, samples),
         )
-
-    return make
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Callable[..., Path]:
-    """A file of replies for the scripted model."""
-
-    def make(*rows: dict[str, Any]) -> Path:
-        path = tmp_path / "script.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return path
 
     return make

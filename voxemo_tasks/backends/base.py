@@ -7,6 +7,7 @@ audio over all tasks of the run, decoded ahead by worker threads, and written as
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import sys
@@ -22,7 +23,7 @@ from lm_eval.api.model import LM
 from tqdm import tqdm
 
 from ..audio import decode_ahead
-from ..errors import AudioError, ModelError, RunFailedError, StoreError
+from ..errors import AudioError, ModelError, OptionError, RunFailedError, StoreError
 from ..home import home
 from ..records import AudioRef, Json, Reply, Request, Response, digest_of
 from ..store import Asked, RunStore, reply_key, request_key
@@ -64,6 +65,9 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         store_parent: Default ``$VOXEMO_HOME/runs``.
         batch_size: Requests a batch, or ``auto``.
         decode_workers: Threads that decode audio ahead of the engine.
+
+    Raises:
+        OptionError: For an argument that the backend does not have, or a batch size that is none.
     """
 
     MULTIMODAL = True
@@ -76,8 +80,14 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         store_parent: str | None = None,
         batch_size: int | str | None = 1,
         decode_workers: int = 2,
+        **unknown: Any,
     ) -> None:
         super().__init__()
+        if unknown:
+            raise OptionError(
+                f"--model_args: {', '.join(map(repr, unknown))} not known to "
+                f"{type(self).__name__}; allowed: {', '.join(self._argument_names())}"
+            )
         self.batch, self.batch_is_auto = parse_batch_size(batch_size)
         self._decode_workers = max(1, int(decode_workers))
         self._place = (store, store_parent)
@@ -86,6 +96,13 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         self._failures = 0
         if kept is not None:
             kept.append(self)
+
+    @classmethod
+    def _argument_names(cls) -> list[str]:
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        signatures = (inspect.signature(one.__init__) for one in (cls, AudioLM))
+        found = [p.name for s in signatures for p in s.parameters.values() if p.kind in named]
+        return [name for name in dict.fromkeys(found) if name != "self"]
 
     # --- what a backend tells ---------------------------------------------------------------
 

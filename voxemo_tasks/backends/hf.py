@@ -49,13 +49,7 @@ class HfAudioLM(AudioLM):
         max_batch_size: int | None = None,
         **options: Any,
     ) -> None:
-        try:
-            super().__init__(**options)
-        except TypeError as error:
-            raise OptionError(
-                f"--model_args of hf-audiolm: {error}; allowed: pretrained, revision, dtype, device, "
-                "trust_remote_code, store, store_parent, batch_size, decode_workers"
-            ) from error
+        super().__init__(**options)
         if not pretrained:
             raise OptionError(
                 "--model_args of hf-audiolm needs pretrained=: a folder, a hub id, or voxemo-tiny"

@@ -54,13 +54,7 @@ class ScriptedAudioLM(AudioLM):
         max_batch_size: int | None = None,
         **options: Any,
     ) -> None:
-        try:
-            super().__init__(**options)
-        except TypeError as error:
-            raise OptionError(
-                f"--model_args of scripted-audiolm: {error}; allowed: replies, max_audio_s, delay_s, "
-                "store, store_parent, batch_size, decode_workers"
-            ) from error
+        super().__init__(**options)
         if not replies:
             raise OptionError("--model_args of scripted-audiolm needs replies=FILE")
         self._file = Path(replies).expanduser()
