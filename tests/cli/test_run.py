@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from voxemo_tasks.corpora import prepared
+from voxemo_tasks.corpora import prepare, prepared
 from voxemo_tasks.results import read_results
 from voxemo_tasks.store import read_run
 from voxemo_tasks.tasks.tree import path_of, tree
@@ -121,6 +121,8 @@ def test_a_killed_run_goes_on_where_it_was(
     command(argv("killed", 0.0), tmp_path)
     sessions = read_results(run / "results.json").sessions
     assert (sessions[-1].replies_reused, sessions[-1].replies_written) == (before, total - before)
+    assert sessions[0].replies_written == before
+    assert sessions[0].finished is None
     command(argv("whole", 0.0), tmp_path)
     assert rates(run) == rates(the_run(tmp_path / "whole"))
 
@@ -153,6 +155,21 @@ def test_scores_from_lm_evals_own_cache_are_whole(
     task = read_results(the_run(tmp_path / "second") / "results.json").tasks["voxemo_mini_direct"]
     assert task.counts.scored == task.counts.selected == len(prepared("mini").manifest())
     assert task.counts.missing_replies == 0
+
+
+def test_results_keep_the_tasks_of_earlier_runs(
+    mini_home: Path, shared: Path, every_other: Path, tmp_path: Path
+) -> None:
+    if not (shared / "data" / "urdu").is_dir():
+        pytest.skip("no URDU in the shared data")
+    prepare("urdu", shared / "data" / "urdu", progress=False)
+    argv = [*VOXEMO, "run", "--model", "scripted-audiolm", "--model_args"]
+    argv += [f"replies={every_other}", "--output_path", "out", "--tasks"]
+    command([*argv, "voxemo_mini_direct"], tmp_path)
+    command([*argv, "voxemo_urdu_direct", "--limit", "8"], tmp_path)
+    tasks = read_results(the_run(tmp_path / "out") / "results.json").tasks
+    assert tasks["voxemo_mini_direct"].counts.asked == len(prepared("mini").manifest())
+    assert tasks["voxemo_urdu_direct"].counts.asked == 8
 
 
 def test_predict_only_stores_and_scores_nothing(

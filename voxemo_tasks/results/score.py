@@ -46,8 +46,9 @@ def score_run(
     Args:
         folder: The run folder.
         verbalizer: Read the replies with this one; default: the one each task was run with.
-        sessions: Only what these writers asked; default: everything that was asked. Where the
-            options of a task changed between sessions, the newest version of it is scored.
+        sessions: Tasks that these writers asked about are scored on what they asked; other tasks,
+            and by default all, on everything that was asked. Where the options of a task changed
+            between sessions, the newest version of it is scored.
         seed: Of the bootstrap.
 
     Raises:
@@ -55,11 +56,12 @@ def score_run(
         DataRoomError: Where a verbalizer's registered bytes are not those the run was made with.
     """
     run = read_run(folder)
-    wanted = None if sessions is None else set(sessions)
+    wanted = set(sessions or ())
     by_task: dict[str, list[Asked]] = {}
     for row in sorted(run.asked, key=lambda r: r.session):
-        if wanted is None or row.session in wanted:
-            by_task.setdefault(row.task, []).append(row)
+        by_task.setdefault(row.task, []).append(row)
+    for task, rows in by_task.items():
+        by_task[task] = [row for row in rows if row.session in wanted] or rows
     if not by_task:
         raise StoreError(
             f"{folder}: nothing was asked in this run yet, so there is nothing to score"
@@ -79,7 +81,7 @@ def score_run(
         model=run.run["fingerprint"],
         fingerprint_sha256=run.run["fingerprint_digest"],
         damaged_lines=run.damaged,
-        sessions=[_session(name, s) for name, s in run.sessions.items()],
+        sessions=[_session(name, s, run.written.get(name, 0)) for name, s in run.sessions.items()],
         tasks=tasks,
     )
 
@@ -309,13 +311,13 @@ def _number(
     )
 
 
-def _session(name: str, session: Json) -> m.Session:
+def _session(name: str, session: Json, written: int) -> m.Session:
     return m.Session(
         id=name,
         started=session.get("started"),
         finished=session.get("finished"),
         wall_s=session.get("wall_s"),
-        replies_written=session.get("replies_written", 0),
+        replies_written=written,
         replies_reused=session.get("replies_reused", 0),
         engine=session.get("engine") or {},
     )

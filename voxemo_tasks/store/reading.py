@@ -79,6 +79,7 @@ class RunData:
         run: Content of ``run.json``.
         sessions: Writer id → its session record.
         asked: Every question, in shard order, repeated questions included.
+        written: Writer id → rows in its shard of replies, whatever its session record says.
         damaged: Lines that were torn or unreadable (asked again on the next run).
     """
 
@@ -86,6 +87,7 @@ class RunData:
     run: Json
     sessions: dict[str, Json]
     asked: list[Asked]
+    written: dict[str, int]
     damaged: int
     _index: dict[str, tuple[int, int]] = field(repr=False)
     _shards: list[Path] = field(repr=False)
@@ -145,24 +147,32 @@ def read_documents(path: Path) -> tuple[Json, list[Json]]:
     return rows[0], rows[1:]
 
 
-def index_replies(shards: list[Path]) -> tuple[dict[str, tuple[int, int]], int]:
-    """Key → (shard, byte offset); a failed row is kept as ``-shard - 1`` until a good one is seen.
+def index_replies(
+    shards: list[Path],
+) -> tuple[dict[str, tuple[int, int]], int, dict[str, int]]:
+    """Where each reply is.
 
-    The first good row of a key wins: a second one (two processes at once) changes nothing.
+    The first good row of a key wins: a second one (two processes at once) changes nothing. A failed
+    row is kept as ``-shard - 1`` until a good one is seen.
+
+    Returns:
+        Key → (shard, byte offset); number of damaged lines; rows by writer.
     """
     index: dict[str, tuple[int, int]] = {}
     damaged = 0
+    written: dict[str, int] = {}
     for number, shard in enumerate(shards):
         for offset, row in read_lines(shard):
             if row is None or "key" not in row:
                 damaged += 1
                 continue
+            written[shard.stem] = written.get(shard.stem, 0) + 1
             failed = row.get("error") is not None or row.get("finish_reason") == "error"
             known = index.get(row["key"])
             if known is not None and known[0] >= 0:
                 continue
             index[row["key"]] = (-number - 1, offset) if failed else (number, offset)
-    return index, damaged
+    return index, damaged, written
 
 
 def read_run_file(folder: Path) -> Json:
@@ -193,7 +203,7 @@ def read_run(folder: Path) -> RunData:
     """
     run = read_run_file(folder)
     shards = sorted((folder / "replies").glob("*.jsonl"))
-    index, damaged = index_replies(shards)
+    index, damaged, written = index_replies(shards)
     asked: list[Asked] = []
     for shard in sorted((folder / "asked").glob("*.jsonl")):
         for _, row in read_lines(shard):
@@ -209,7 +219,7 @@ def read_run(folder: Path) -> RunData:
             damaged += 1
     if damaged:
         log.warning("%s: %d torn or damaged line(s) left out", folder, damaged)
-    return RunData(folder, run, sessions, asked, damaged, index, shards)
+    return RunData(folder, run, sessions, asked, written, damaged, index, shards)
 
 
 def _asked(row: dict[str, Any], session: str) -> Asked:

@@ -124,7 +124,7 @@ class RunStore:
         self._started = time.monotonic()
         self._make()
         self._shards = sorted((self.folder / "replies").glob("*.jsonl"))
-        self._index, damaged = index_replies(self._shards)
+        self._index, damaged, _ = index_replies(self._shards)
         if damaged:
             log.warning("%s: %d torn line(s); they will be asked again", self.folder, damaged)
         self._replies = _Shard(self.folder / "replies" / f"{self.session}.jsonl")

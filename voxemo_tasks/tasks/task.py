@@ -147,7 +147,8 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
         return self.doc_to_text(doc)
 
     def build_all_requests(self, **kwargs: Any) -> None:
-        raise_if_unprepared()
+        if self.missing:
+            raise_if_unprepared()
         self._documents_file = None  # --gen_kwargs may have changed since
         super().build_all_requests(**kwargs)
 
@@ -302,6 +303,7 @@ def raise_if_unprepared() -> None:
     """
     commands = sorted({task.missing for task in _constructed if task.missing})
     if commands:
+        _constructed.clear()  # a later run of this process is not to hear of these again
         lines = "\n".join(f"  {command}" for command in commands)
         raise NotPreparedError(
             f"{len(commands)} corpus/corpora of this run are not prepared. Prepare them:\n{lines}\n"
