@@ -81,7 +81,7 @@ def _block(file: Any, start: int, end: int) -> NDArray[np.float32]:
         file.seek(start)
         start, end = 0, end - start
     block: NDArray[np.float32] = file.read(end, dtype="float32", always_2d=True)
-    return block[start:]
+    return block[start:].copy() if start else block  # what lies before is let go of
 
 
 def _mono(block: NDArray[np.float32], channel: int | None) -> NDArray[np.float32]:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CorpusError, NotPreparedError
 
 if TYPE_CHECKING:
-    from ..corpora import PrepareReport, Problem
+    from ..corpora import PrepareReport
+    from ..corpora.prepare import FoldSpeakers
     from ..specs import CorpusCard
 
 _NAMED = 10
+_FOLDS = 12
 
 
 def add_parser(subparsers: Any) -> None:
@@ -40,6 +42,11 @@ def add_parser(subparsers: Any) -> None:
     prepare.add_argument("--root", metavar="DIR", help="folder of the local copy (mini needs none)")
     prepare.add_argument(
         "--out", metavar="FILE", help="write the manifest here (Parquet) and register nothing"
+    )
+    prepare.add_argument(
+        "--emobox-root",
+        metavar="DIR",
+        help="folder of EmoBox's corpus folders: adds its folds, as protocol emobox",
     )
     prepare.add_argument(
         "--allow-missing",
@@ -187,6 +194,7 @@ def _prepare(args: argparse.Namespace) -> int:
         args.id,
         args.root,
         out=args.out,
+        emobox_root=args.emobox_root,
         allow_missing=args.allow_missing,
         workers=args.workers,
         progress=not args.no_progress,
@@ -204,22 +212,51 @@ def _print_prepared(report: PrepareReport) -> None:
     )
     print(f"manifest  {shown(report.path)}{'' if report.registered else ' (not registered)'}")
     print(f"digest    {report.digest}")
-    _print_problems("recorded as unusable", report.unusable)
-    _print_problems("left out, not part of the corpus", report.not_in_corpus)
+    _print_folds(report)
+    _print_named("recorded as unusable", list(map(str, report.unusable)), " file(s)")
+    outside = list(map(str, report.not_in_corpus))
+    _print_named("left out, not part of the corpus", outside, " file(s)")
     if report.differences:
         print("differs from the counts on the card:")
         for difference in report.differences:
             print(f"  {difference}")
 
 
-def _print_problems(title: str, problems: Sequence[Problem]) -> None:
-    if not problems:
+def _print_folds(report: PrepareReport) -> None:
+    met = report.emobox
+    if met is not None:
+        print(f"emobox    {met.matched} of {report.n} utterances have a role in its folds")
+        _print_named("lines of EmoBox without an utterance", met.lines)
+        _print_named("utterances without a line of EmoBox", met.utterances)
+        _print_named("files in its fold folders that are no fold files", met.passed_over)
+    divided = [fold for fold in report.folds if fold.train + fold.valid]
+    for fold in divided[:_FOLDS]:
+        parts = (("train", fold.train), ("valid", fold.valid), ("test", fold.test))
+        sizes = ", ".join(f"{n} {role}" for role, n in parts if n)
+        print(f"fold      {fold.protocol} {fold.fold}: {sizes}; {_speakers(fold)}")
+    if len(divided) > _FOLDS:
+        print(f"  … and {len(divided) - _FOLDS} more folds")
+
+
+def _speakers(fold: FoldSpeakers) -> str:
+    if fold.disjoint:
+        return "speaker-disjoint"
+    if fold.disjoint is False:
+        of = f"{fold.shared} of the {fold.speakers} tested speakers"
+        return f"NOT speaker-disjoint ({of} are in its other parts)"
+    if not fold.test:
+        return "no test part"
+    return f"speaker-disjointness unknown ({fold.unknown} utterances without a speaker)"
+
+
+def _print_named(title: str, names: Sequence[str], what: str = "") -> None:
+    if not names:
         return
-    print(f"{title}: {len(problems)} file(s)")
-    for problem in problems[:_NAMED]:
-        print(f"  {problem}")
-    if len(problems) > _NAMED:
-        print(f"  … and {len(problems) - _NAMED} more")
+    print(f"{title}: {len(names)}{what}")
+    for name in names[:_NAMED]:
+        print(f"  {name}")
+    if len(names) > _NAMED:
+        print(f"  … and {len(names) - _NAMED} more")
 
 
 def _check(args: argparse.Namespace) -> int:

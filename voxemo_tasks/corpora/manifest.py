@@ -273,7 +273,7 @@ def read_facts(path: Path) -> tuple[Facts, int]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             return _facts(path, file.schema_arrow), int(file.metadata.num_rows)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
@@ -301,6 +301,9 @@ def _facts(path: Path, schema: Any) -> Facts:
                 f"metadata key 'voxemo' does not say {FORMAT}); {again}"
             )
         facts = Facts(**said)
+        texts = [getattr(facts, f.name) for f in fields(facts) if f.name not in ("asset", "report")]
+        if not all(isinstance(text, str) for text in [*texts, facts.asset or ""]):
+            raise TypeError("a value that should be text is not")
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise CorpusError(
             f"{shown(path)}: its metadata cannot be read ({error}); {again}"
@@ -432,7 +435,12 @@ def load_manifest(path: Path | str, root: Path | str | None = None) -> Manifest:
 
     path = Path(path)
     try:
-        table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
+        # One open file, not a path: Arrow would open it twice, and `prepare` may replace it between.
+        with (
+            path.open("rb") as stream,
+            pq.ParquetFile(stream, page_checksum_verification=True) as file,
+        ):
+            table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
     facts = _facts(path, table.schema)

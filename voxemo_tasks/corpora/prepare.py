@@ -7,17 +7,18 @@ Arrow columns; at most a few hundred utterances are Python objects at a time.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .. import __version__
 from ..audio import AudioFacts, probe, sha256_of, shown
@@ -28,9 +29,10 @@ from ..records import AudioRef, Json, Split, Utterance
 from ..registry import corpus
 from ..rooms import PACKAGE
 from ..specs import CorpusCard
+from . import emobox
 from .expect import Difference, expect
 from .manifest import Facts, Manifest, digest_of_rows, leaves_root, table_of, to_parquet
-from .readers import Problem, reader
+from .readers import Problem, audio_root, reader
 from .registered import command, register, registered_path
 
 T = TypeVar("T")
@@ -39,6 +41,66 @@ R = TypeVar("R")
 _NAMED = 10
 _RECORDED = 1000
 _AHEAD_PER_WORKER = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FoldSpeakers:
+    """Whether a fold tests speakers that its train or valid part has, too.
+
+    Attributes:
+        protocol: The protocol.
+        fold: The fold.
+        train: Utterances; likewise ``valid`` and ``test``.
+        speakers: Distinct speakers of the test part.
+        shared: Those of them that stand in the train or valid part.
+        unknown: Utterances of the fold without a speaker.
+    """
+
+    protocol: str
+    fold: int
+    train: int
+    valid: int
+    test: int
+    speakers: int
+    shared: int
+    unknown: int
+
+    @property
+    def disjoint(self) -> bool | None:
+        """``None`` where it cannot be told: one part alone, or speakers that are not known."""
+        if not self.test or not self.train + self.valid:
+            return None
+        return False if self.shared else None if self.unknown else True
+
+    def to_json(self) -> Json:
+        return asdict(self) | {"speaker_disjoint": self.disjoint}
+
+
+def fold_speakers(table: Any) -> list[FoldSpeakers]:
+    """Every fold of every protocol of a manifest's table, sorted."""
+    heard: dict[tuple[str, int], dict[str, Counter[str | None]]] = {}
+    columns = (table["splits"].to_pylist(), table["speaker"].to_pylist())
+    for splits, speaker in zip(*columns, strict=True):
+        for split in splits:
+            roles = heard.setdefault((split["protocol"], split["fold"]), {})
+            roles.setdefault(split["role"], Counter())[speaker] += 1
+    folds = []
+    for (protocol, fold), roles in sorted(heard.items()):
+        train, valid, test = (roles.get(role, Counter()) for role in ("train", "valid", "test"))
+        tested = test.keys() - {None}
+        folds.append(
+            FoldSpeakers(
+                protocol=protocol,
+                fold=fold,
+                train=train.total(),
+                valid=valid.total(),
+                test=test.total(),
+                speakers=len(tested),
+                shared=len(tested & (train.keys() | valid.keys())),
+                unknown=train[None] + valid[None] + test[None],
+            )
+        )
+    return folds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +120,8 @@ class PrepareReport:
         differences: From the card's published counts.
         hours: Length of the usable rows.
         seconds: Wall time.
+        folds: Size and speakers of every fold of every protocol.
+        emobox: How EmoBox's folds met the utterances, where they were asked for.
     """
 
     corpus_id: str
@@ -71,6 +135,8 @@ class PrepareReport:
     differences: tuple[Difference, ...]
     hours: float
     seconds: float
+    folds: tuple[FoldSpeakers, ...] = ()
+    emobox: emobox.Matching | None = None
 
     @property
     def usable(self) -> int:
@@ -78,11 +144,19 @@ class PrepareReport:
 
     def to_json(self) -> Json:
         """Counts and problems as the manifest records them (at most 1000 of each kind)."""
-        return _report_json(self.n, self.unusable, self.not_in_corpus)
+        return _report_json(self.n, self.unusable, self.not_in_corpus, self.folds, self.emobox)
 
 
-def _report_json(n: int, unusable: Iterable[Problem], not_in_corpus: Iterable[Problem]) -> Json:
-    report: Json = {"n": n}
+def _report_json(
+    n: int,
+    unusable: Iterable[Problem],
+    not_in_corpus: Iterable[Problem],
+    folds: Iterable[FoldSpeakers],
+    matching: emobox.Matching | None,
+) -> Json:
+    report: Json = {"n": n, "folds": [fold.to_json() for fold in folds]}
+    if matching is not None:
+        report["emobox"] = matching.to_json()
     for name, problems in (("unusable", list(unusable)), ("not_in_corpus", list(not_in_corpus))):
         report[f"n_{name}"] = len(problems)
         report[name] = [{"path": p.path, "reason": p.reason} for p in problems[:_RECORDED]]
@@ -94,6 +168,7 @@ def prepare(
     root: Path | str | None = None,
     *,
     out: Path | str | None = None,
+    emobox_root: Path | str | None = None,
     allow_missing: bool = False,
     workers: int | None = None,
     progress: bool = True,
@@ -105,6 +180,8 @@ def prepare(
         root: Folder of the local copy; not needed where the package carries the corpus.
         out: Write the manifest here and register nothing. By default it becomes this user's
             prepared copy, in place of an earlier one.
+        emobox_root: The folder that holds EmoBox's corpus folders: its folds are added to the
+            splits, under the protocol ``emobox``.
         allow_missing: Record files that cannot be used as rows with ``error`` instead of failing.
         workers: Threads that read files; by default four more than CPUs, at most 32.
         progress: Show a progress bar on the standard error stream, if that is a terminal.
@@ -115,7 +192,8 @@ def prepare(
     Raises:
         UnknownNameError: For a corpus without a card.
         CorpusError: For a root of the wrong layout, files that cannot be used (unless
-            ``allow_missing``), an id that stands twice, a path that leaves the root.
+            ``allow_missing``), an id that stands twice, a path that leaves the root, folds of
+            EmoBox that cannot be read or fit no utterance.
         StoreError: For an ``out`` or home that cannot be written, before anything is read.
         OptionError: For ``workers`` below 1.
 
@@ -131,6 +209,11 @@ def prepare(
     source = _root(card, root)
     target = registered_path(corpus_id) if out is None else Path(out).expanduser().absolute()
     _require_writable(target)
+    folds = None
+    if emobox_root is not None:
+        folds = emobox.read_folds(corpus_id, Path(emobox_root).expanduser().absolute())
+
+    source = audio_root(card, source)
 
     unusable: list[Problem] = []
     not_in_corpus: list[Problem] = []
@@ -149,6 +232,10 @@ def prepare(
             f"file below {shown(source)}:{_listing(unusable)}\n"
             "Fetch these files again, or record them as missing with --allow-missing."
         )
+    matching = None
+    if folds is not None:
+        table, matching = _with_folds(table, corpus_id, folds)
+    speakers = tuple(fold_speakers(table))
     facts = Facts(
         corpus=corpus_id,
         card_digest=card_digest,
@@ -157,7 +244,7 @@ def prepare(
         digest=digest_of_rows(table),
         prepared_with=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        report=_report_json(table.num_rows, unusable, not_in_corpus),
+        report=_report_json(table.num_rows, unusable, not_in_corpus, speakers, matching),
     )
     data = to_parquet(table, facts)
     if out is None:
@@ -178,7 +265,27 @@ def prepare(
         differences=tuple(expect(manifest, card)),
         hours=sum(s or 0.0 for s, error in lengths if error is None) / 3600,
         seconds=time.monotonic() - started,
+        folds=speakers,
+        emobox=matching,
     )
+
+
+def _with_folds(table: Any, corpus_id: str, folds: emobox.Folds) -> tuple[Any, emobox.Matching]:
+    """The rows with EmoBox's splits, in place of those that the reader may have given them."""
+    import pyarrow as pa
+
+    ids, paths, starts, ends, splits = (
+        table[name].to_pylist() for name in ("utterance_id", "path", "start_s", "end_s", "splits")
+    )
+    segments = list(zip(starts, ends, strict=True))
+    found, matching = emobox.match(folds, corpus_id, ids, paths, segments)
+    cells = []
+    for had, new in zip(splits, found, strict=True):
+        both = [s for s in had if s["protocol"] != emobox.PROTOCOL] + [asdict(s) for s in new]
+        cells.append(sorted(both, key=lambda s: (s["protocol"], s["fold"], s["role"])))
+    at = table.column_names.index("splits")
+    field = table.schema.field(at)
+    return table.set_column(at, field, pa.array(cells, type=field.type)), matching
 
 
 def _root(card: CorpusCard, root: Path | str | None) -> Path:
@@ -206,8 +313,10 @@ def _require_writable(target: Path) -> None:
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
+        in_the_way = isinstance(error, (FileExistsError, NotADirectoryError))
+        reason = "a folder on the way is a file" if in_the_way else error.strerror or error
         raise StoreError(
-            f"cannot write {shown(target)}: {error.strerror or error}; choose another place "
+            f"cannot write {shown(target)}: {reason}; choose another place "
             "(--out, or the environment variable VOXEMO_HOME)"
         ) from error
 
@@ -232,6 +341,7 @@ def _completed(
                 f"{utterance.utterance_id}: the path {utterance.path!r} points outside the corpus "
                 "root, and is refused; paths are relative to the root and have no '..'"
             )
+        _require_finite(utterance)
         try:
             label = _canonical(card, utterance.raw_label)
             votes = _canonical_votes(card, utterance)
@@ -253,6 +363,16 @@ def _completed(
             culture=utterance.culture or card.culture,
             splits=_splits(card, utterance),
         )
+
+
+def _require_finite(utterance: Utterance) -> None:
+    for name in ("start_s", "end_s", "valence", "arousal", "dominance"):
+        value = getattr(utterance, name)
+        if value is not None and not math.isfinite(value):
+            raise CorpusError(
+                f"{utterance.utterance_id}: {name} is {value}, which no manifest can hold; leave it "
+                "out of the corpus's metadata where it is not known"
+            )
 
 
 def _canonical(card: CorpusCard, raw: str | None) -> str | None:
