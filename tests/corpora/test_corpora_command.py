@@ -61,7 +61,7 @@ def test_show(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["prepared"] is None
     status, _, err = voxemo(capsys, "show", "urdoo")
     assert status == 2
-    assert "no corpus is called 'urdoo'; did you mean 'urdu'?" in err
+    assert "no corpus is called 'urdoo'; did you mean 'urdu'" in err
 
 
 def test_prepare_and_check(

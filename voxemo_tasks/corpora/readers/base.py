@@ -103,7 +103,7 @@ def audio_files_below(root: Path, extensions: Collection[str] = ()) -> Iterator[
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir():
+            if _is_folder(entry):
                 below.append(path)
             elif looks_like_audio(path, extensions):
                 yield (
@@ -114,13 +114,20 @@ def audio_files_below(root: Path, extensions: Collection[str] = ()) -> Iterator[
         waiting.extend(reversed(below))
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say: no folder, and found unreadable later
+        return False
+
+
 def _unusable(entry: os.DirEntry[str], path: str) -> str | None:
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
         return "its name is not UTF-8; rename it as the corpus has it"
     # A link that leads nowhere is listed, and found missing later.
-    return None if entry.is_file() or entry.is_symlink() else "is not a regular file"
+    return None if entry.is_symlink() or entry.is_file() else "is not a regular file"
 
 
 def looks_like_audio(path: str, extensions: Collection[str]) -> bool:
