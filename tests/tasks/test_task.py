@@ -89,8 +89,22 @@ def test_the_fold_of_a_protocol(mini_home: Path) -> None:
     assert not speakers[1] & speakers[2]
     with pytest.raises(OptionError, match=r"fold 99.*has folds \[1, 2"):
         make({"protocol": "speakers", "fold": 99})
-    with pytest.raises(OptionError, match=r"'loso' is none of corpus 'mini'; allowed: all, speak"):
-        make({"protocol": "loso"})
+    with pytest.raises(
+        OptionError, match=r"'sessions' is none of corpus 'mini'; allowed: all, loso, sp"
+    ):
+        make({"protocol": "sessions"})
+
+
+def test_leave_one_speaker_out(mini_home: Path) -> None:
+    speakers = sorted(set(prepared("mini").manifest().column("speaker")))
+    tested = make({"protocol": "loso", "fold": 2}).test_docs()
+    assert {d["speaker"] for d in tested} == {speakers[1]}
+    trained = make({"protocol": "loso", "fold": 2, "role": "train"}).test_docs()
+    assert {d["speaker"] for d in trained} == set(speakers) - {speakers[1]}
+    with pytest.raises(OptionError, match="has folds 1 to 28, one a speaker"):
+        make({"protocol": "loso", "fold": 29})
+    everybody = make({"protocol": "loso", "fold": "all"}).test_docs()
+    assert len(everybody) == len(prepared("mini").manifest())
 
 
 def test_rates_in_lm_evals_table_equal_scikit_learns(

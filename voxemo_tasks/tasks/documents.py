@@ -20,11 +20,13 @@ from ..corpora import Manifest, Prepared
 from ..errors import OptionError
 from ..home import home, write_atomically
 from ..labels import LabelSet
-from ..records import Json, Utterance, digest_of
+from ..records import Json, Split, Utterance, digest_of
 from ..specs import CorpusCard
 from .options import RunOptions
 
 SCHEMA = "voxemo-documents/1"
+LOSO = "loso"
+"""A protocol that every corpus with speakers has: leave one speaker out."""
 
 KEPT = (
     "utterance_id",
@@ -67,6 +69,38 @@ class Selection:
     excluded: dict[str, int]
 
 
+def leave_one_speaker_out(
+    card: CorpusCard, manifest: Manifest, fold: int | str
+) -> list[tuple[Split, ...]]:
+    """Splits of protocol ``loso``: fold k tests the k-th speaker by name, the others train.
+
+    Args:
+        card: The corpus, for messages.
+        manifest: Its manifest.
+        fold: The fold that is wanted; ``all`` tests every speaker in a fold of its own.
+
+    Raises:
+        OptionError: Where some utterance has no known speaker, or for a fold that there is not.
+    """
+    speakers = manifest.column("speaker")
+    unknown = sum(speaker is None for speaker in speakers)
+    if unknown:
+        raise OptionError(
+            f"--metadata: protocol={LOSO!r} needs the speaker of every utterance; corpus {card.id!r} "
+            f"has {unknown} utterances without one"
+        )
+    number = {speaker: fold for fold, speaker in enumerate(sorted(set(speakers)), start=1)}
+    if fold == "all":
+        return [(Split(LOSO, number[speaker], "test"),) for speaker in speakers]
+    if fold not in number.values():
+        raise OptionError(
+            f"--metadata: fold={fold!r}: protocol {LOSO!r} of corpus {card.id!r} has folds 1 to "
+            f"{len(number)}, one a speaker"
+        )
+    tested, trained = Split(LOSO, int(fold), "test"), Split(LOSO, int(fold), "train")
+    return [(tested if number[speaker] == fold else trained,) for speaker in speakers]
+
+
 def hash_order(corpus: str, utterance_id: str) -> str:
     """Sort key of an utterance within its task.
 
@@ -85,18 +119,21 @@ def select(
         OptionError: For a protocol or fold that the corpus does not have, or an empty selection.
     """
     protocol = options.protocol or card.default_protocol
-    splits = manifest.column("splits")
-    if protocol not in card.protocols:
-        # A manifest may hold more than its card knows, e.g. folds added by --emobox-root.
-        present = {split.protocol for row in splits for split in row}
-        if protocol not in present:
-            raise OptionError(
-                f"--metadata: protocol={protocol!r} is none of corpus {card.id!r}; allowed: "
-                f"{', '.join(sorted(present.union(card.protocols)))}"
-            )
     known = card.protocols.get(protocol)
     default = 1 if known is None else known.default_fold
     fold = options.fold if options.fold is not None else default
+    splits = manifest.column("splits")
+    if protocol == LOSO and known is None:
+        splits = leave_one_speaker_out(card, manifest, fold)
+    elif known is None:
+        # A manifest may hold more than its card knows, e.g. folds added by --emobox-root.
+        present = {split.protocol for row in splits for split in row}
+        if protocol not in present:
+            allowed = sorted({*present, *card.protocols, LOSO})
+            raise OptionError(
+                f"--metadata: protocol={protocol!r} is none of corpus {card.id!r}; allowed: "
+                f"{', '.join(allowed)}"
+            )
     excluded = {"label outside the label set": 0, "no label": 0, "file unusable": 0}
     chosen: list[tuple[str, int]] = []
     folds: set[int] = set()
