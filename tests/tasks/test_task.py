@@ -12,7 +12,7 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from voxemo_tasks.corpora import load_manifest, prepare, prepared
+from voxemo_tasks.corpora import load_manifest, prepare, prepared, registered
 from voxemo_tasks.errors import NotPreparedError, OptionError, RunFailedError
 from voxemo_tasks.results import score_run
 from voxemo_tasks.tasks import VoxEmoTask
@@ -293,3 +293,14 @@ def test_prompts_of_a_run(mini_home: Path) -> None:
         make({"label_set": "nine"})
     with pytest.raises(LookupError, match="language of prompt tier 'direct'"):
         make({"prompt_language": "tlh"})
+
+
+def test_a_card_that_changed_since_prepare_is_told(
+    mini_home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make()
+    assert "another one than it was prepared with" not in caplog.text
+    card, _ = registered.corpus("mini")
+    monkeypatch.setattr(registered, "corpus", lambda name: (card, "another digest"))
+    make()
+    assert "another one than it was prepared with" in caplog.text

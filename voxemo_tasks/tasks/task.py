@@ -6,6 +6,7 @@ Every task file of the tree names this class; what differs stands in the file's 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from .options import RunOptions, parse_options
 
 METRICS = tuple(HARD_METRICS)
 """What stands in lm-eval's table, strict; the full scorecard is computed from the run folder."""
+
+log = logging.getLogger(__name__)
 
 SYNTHETIC = "synthetic, not a result"
 
@@ -102,6 +105,13 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             self.missing = command(self.card)
             self._documents: Sequence[Json] = _StandIn()
             return
+        if self._prepared.card_changed:
+            log.warning(
+                "the card of corpus %s is another one than it was prepared with; prepare it again "
+                "so that labels and splits are the card's: %s",
+                self.card.id,
+                command(self.card),
+            )
         manifest = self._prepared.manifest()
         self.selection = select(self.card, manifest, self.label_set, self.options)
         self._documents = Documents(self.card.id, manifest, self.label_set, self.selection.rows)
