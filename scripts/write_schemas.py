@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PLACES = {
     ROOT / "prompts" / "prompt.schema.json": specs.PromptSpec,
     ROOT / "verbalizers" / "verbalizer.schema.json": specs.VerbalizerSpec,
+    ROOT / "verbalizers" / "words.schema.json": specs.WordsSpec,
     ROOT / "judges" / "judge.schema.json": specs.JudgeSpec,
     ROOT / "voxemo_tasks" / "corpora" / "cards" / "card.schema.json": specs.CorpusCard,
     ROOT / "voxemo_tasks" / "backends" / "cards" / "card.schema.json": specs.ModelCard,

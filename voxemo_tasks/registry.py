@@ -18,8 +18,10 @@ from pydantic import BaseModel, ValidationError
 
 from .errors import DataRoomError, LabelSetError, UnknownNameError
 from .labels import require_known
+from .records import digest_of
 from .rooms import (
     FILE_NAME,
+    KINDS,
     PACKAGE,
     ROOMS,
     Document,
@@ -28,7 +30,15 @@ from .rooms import (
     room_files,
     room_path,
 )
-from .specs import CorpusCard, JudgeSpec, ModelCard, PromptSpec, Spec, VerbalizerSpec
+from .specs import (
+    CorpusCard,
+    JudgeSpec,
+    ModelCard,
+    PromptSpec,
+    Spec,
+    VerbalizerSpec,
+    WordsSpec,
+)
 
 S = TypeVar("S", bound=Spec)
 
@@ -78,11 +88,18 @@ def read_schema(path: Path) -> dict[str, Any]:
     return schema
 
 
-def _load_room(room: str, spec: type[S]) -> dict[str, dict[int, tuple[S, str]]]:
+def _load_room(
+    room: str, spec: type[S], kind: str | None = None
+) -> dict[str, dict[int, tuple[S, str]]]:
+    """The files of a room: those of its own kind, or of a kind that has a folder of its own."""
     folder = room_path(room)
-    schema = read_schema(folder / f"{ROOMS[room]}.schema.json")
+    kinds = KINDS.get(room, {})
+    schema = read_schema(folder / f"{kinds[kind] if kind else ROOMS[room]}.schema.json")
     found: dict[str, dict[int, tuple[S, str]]] = {}
     for path in room_files(folder):
+        first = path.relative_to(folder).parts[0]
+        if (first if first in kinds else None) != kind:
+            continue
         loaded, document = load_document(path, spec, schema)
         check_digest(document, folder)
         name = FILE_NAME.match(path.name)
@@ -284,13 +301,46 @@ def model_for(architecture: str) -> tuple[ModelCard, str]:
 
 def clear() -> None:
     """Forget what was loaded (tests, and after `lock`)."""
-    for cached in (_prompts, _judges, _verbalizers, _corpora, _models):
+    for cached in (_prompts, _judges, _words, _verbalizers, _corpora, _models):
         cached.cache_clear()
 
 
 @cache
+def _words() -> dict[str, dict[int, tuple[WordsSpec, str]]]:
+    return _load_room("verbalizers", WordsSpec, "words")
+
+
+def words(ref: str) -> tuple[WordsSpec, str]:
+    """The words of a language by ``id`` or ``id@version``, with their digest."""
+    return _pick("word list", ref, _words())
+
+
+@cache
 def _verbalizers() -> dict[str, dict[int, tuple[VerbalizerSpec, str]]]:
-    return _load_room("verbalizers", VerbalizerSpec)
+    found = _load_room("verbalizers", VerbalizerSpec)
+    return {
+        name: {version: _with_words(*loaded) for version, loaded in versions.items()}
+        for name, versions in found.items()
+    }
+
+
+def _with_words(spec: VerbalizerSpec, digest: str) -> tuple[VerbalizerSpec, str]:
+    """Put the word lists that a spec names into it; the digest then covers them too."""
+    refs = {language: ref for language, ref in spec.languages.items() if isinstance(ref, str)}
+    if not refs:
+        return spec, digest
+    lists = {language: words(ref) for language, ref in refs.items()}
+    data = spec.model_dump(mode="json", by_alias=True)
+    data["languages"] |= {language: found.words() for language, (found, _) in lists.items()}
+    data["reviewed"] = {
+        **data["reviewed"],
+        **{language: found.reviewed for language, (found, _) in lists.items()},
+    }
+    try:
+        whole = VerbalizerSpec.model_validate(data)
+    except ValidationError as error:
+        raise DataRoomError(f"verbalizer {spec.ref}: {error.errors()[0]['msg']}") from error
+    return whole, digest_of([digest, *(sha for _, sha in lists.values())])
 
 
 def verbalizer(ref: str) -> tuple[VerbalizerSpec, str]:

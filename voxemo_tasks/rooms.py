@@ -25,6 +25,12 @@ PACKAGE = Path(__file__).resolve().parent
 ROOMS: dict[str, str] = {"prompts": "prompt", "verbalizers": "verbalizer", "judges": "judge"}
 """Room → stem of its schema file."""
 
+KINDS: dict[str, dict[str, str]] = {
+    "prompts": {"wording": "wording", "ensembles": "ensemble"},
+    "verbalizers": {"words": "words"},
+}
+"""Room → folder of files of another kind → stem of their schema file."""
+
 SUMS = "SHA256SUMS"
 FILE_NAME = re.compile(r"^(?P<id>[a-z][a-z0-9_]*)\.v(?P<version>[1-9][0-9]*)\.yaml$")
 

@@ -15,6 +15,7 @@ from .errors import UnknownNameError
 from .labels import LabelSet
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+WordsRef = Annotated[str, Field(pattern=r"^words_[a-z0-9_]+@[1-9][0-9]*$")]
 Bcp47 = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
@@ -116,42 +117,63 @@ class VerbalizerLanguage(Spec):
     alone: dict[Identifier, list[str]] = Field(
         default_factory=dict, description="Forms that count only where they are the whole answer."
     )
-    emotion_nouns: list[str] = Field(description="'emotion', 'emotional state', 'feeling' …")
-    indefinite: list[str] = Field(description="Words of 'no *particular* emotion'.")
-    expressing: list[str] = Field(description="Words of 'does not *convey* any emotion'.")
-    possessive: list[str] = Field(description="Words of 'does not reflect *their* emotion'.")
-    negators_before: list[str] = Field(description="Negate the emotion after them.")
-    negators_after: list[str] = Field(description="Negate the emotion before them.")
-    denials: list[str] = Field(description="The 'No.' of 'Angry? No. Sad.'")
-    barriers: list[str] = Field(description="Words that end the reach of any operator.")
-    connectives: list[str] = Field(description="Words that join emotions on equal terms.")
-    alternatives: list[str] = Field(description="Of these, 'or': carry a negation over a list.")
-    fillers: list[str] = Field(description="Words that say nothing within a list or an answer.")
-    hedges_before: list[str] = Field(description="Make the emotion after them a second one.")
-    hedges_after: list[str] = Field(description="Make the emotion before them a second one.")
-    rankers: list[str] = Field(description="'mainly', 'the dominant', 'I would go with' …")
-    explanations: list[str] = Field(description="Begin a reason; its emotions come second.")
-    hypotheticals: list[str] = Field(description="'if', 'whether': nothing after is asserted.")
-    said: list[str] = Field(description="The text, in contrast to the voice.")
-    voice: list[str] = Field(description="The speaker, and how something is said.")
-    others: list[str] = Field(description="People other than the speaker.")
-    linking: list[str] = Field(description="Verbs that give somebody an emotion.")
-    topics: list[str] = Field(description="Begin what is spoken about.")
-    quoting: list[str] = Field(description="Announce that quotation marks hold spoken words.")
-    first_person: list[str] = Field(description="'I am': a transcript or a phrase of the model.")
-    intensifiers: list[str]
-    inability: list[str] = Field(description="'cannot', 'it is hard to' …")
-    discerning: list[str] = Field(description="'determine', 'tell' …; with inability: abstains.")
-    possible: list[str] = Field(description="Words of 'no emotion *can be* inferred'.")
-    undisclosed: list[str] = Field(description="Words of 'no emotion is *mentioned*'.")
-    abstentions: list[str] = Field(description="Phrases that abstain by themselves.")
-    blocklist: list[str] = Field(description="Phrases whose words mean something else.")
-    frames: list[str] = Field(description="'a sense of …': an unlisted word here is off the menu.")
-    frame_stops: list[str] = Field(description="Words after a frame that name no emotion.")
-    conclusions: list[str] = Field(description="Begin the sentence that concludes.")
-    answer_markers: list[str] = Field(description="'answer' …, before a colon or equals sign.")
-    choices: list[str] = Field(description="'the answer is' …, needing no colon.")
-    options: list[str] = Field(description="'option', before the letter of a lettered menu.")
+    emotion_nouns: list[str] = Field(default_factory=list, description="'emotion', 'emotional state', 'feeling' …")
+    indefinite: list[str] = Field(default_factory=list, description="Words of 'no *particular* emotion'.")
+    expressing: list[str] = Field(default_factory=list, description="Words of 'does not *convey* any emotion'.")
+    possessive: list[str] = Field(default_factory=list, description="Words of 'does not reflect *their* emotion'.")
+    negators_before: list[str] = Field(default_factory=list, description="Negate the emotion after them.")
+    negators_after: list[str] = Field(default_factory=list, description="Negate the emotion before them.")
+    denials: list[str] = Field(default_factory=list, description="The 'No.' of 'Angry? No. Sad.'")
+    barriers: list[str] = Field(default_factory=list, description="Words that end the reach of any operator.")
+    connectives: list[str] = Field(default_factory=list, description="Words that join emotions on equal terms.")
+    alternatives: list[str] = Field(default_factory=list, description="Of these, 'or': carry a negation over a list.")
+    fillers: list[str] = Field(default_factory=list, description="Words that say nothing within a list or an answer.")
+    hedges_before: list[str] = Field(default_factory=list, description="Make the emotion after them a second one.")
+    hedges_after: list[str] = Field(default_factory=list, description="Make the emotion before them a second one.")
+    rankers: list[str] = Field(default_factory=list, description="'mainly', 'the dominant', 'I would go with' …")
+    explanations: list[str] = Field(default_factory=list, description="Begin a reason; its emotions come second.")
+    hypotheticals: list[str] = Field(default_factory=list, description="'if', 'whether': nothing after is asserted.")
+    said: list[str] = Field(default_factory=list, description="The text, in contrast to the voice.")
+    voice: list[str] = Field(default_factory=list, description="The speaker, and how something is said.")
+    others: list[str] = Field(default_factory=list, description="People other than the speaker.")
+    linking: list[str] = Field(default_factory=list, description="Verbs that give somebody an emotion.")
+    topics: list[str] = Field(default_factory=list, description="Begin what is spoken about.")
+    quoting: list[str] = Field(default_factory=list, description="Announce that quotation marks hold spoken words.")
+    first_person: list[str] = Field(default_factory=list, description="'I am': a transcript or a phrase of the model.")
+    intensifiers: list[str] = Field(default_factory=list)
+    inability: list[str] = Field(default_factory=list, description="'cannot', 'it is hard to' …")
+    discerning: list[str] = Field(default_factory=list, description="'determine', 'tell' …; with inability: abstains.")
+    possible: list[str] = Field(default_factory=list, description="Words of 'no emotion *can be* inferred'.")
+    undisclosed: list[str] = Field(default_factory=list, description="Words of 'no emotion is *mentioned*'.")
+    abstentions: list[str] = Field(default_factory=list, description="Phrases that abstain by themselves.")
+    blocklist: list[str] = Field(default_factory=list, description="Phrases whose words mean something else.")
+    frames: list[str] = Field(default_factory=list, description="'a sense of …': an unlisted word here is off the menu.")
+    frame_stops: list[str] = Field(default_factory=list, description="Words after a frame that name no emotion.")
+    conclusions: list[str] = Field(default_factory=list, description="Begin the sentence that concludes.")
+    answer_markers: list[str] = Field(default_factory=list, description="'answer' …, before a colon or equals sign.")
+    choices: list[str] = Field(default_factory=list, description="'the answer is' …, needing no colon.")
+    options: list[str] = Field(default_factory=list, description="'option', before the letter of a lettered menu.")
+
+
+class WordsSpec(VerbalizerLanguage):
+    """The words of one language as a file of their own, for verbalizers to name."""
+
+    schema_: Literal["voxemo-words/1"] = Field(alias="schema")
+    id: Identifier
+    version: int = Field(ge=1)
+    language: Bcp47
+    title: str
+    written_by: str
+    reviewed: bool = Field(description="Whether a native speaker has checked them.")
+    notes: str | None = None
+
+    @property
+    def ref(self) -> str:
+        return f"{self.id}@{self.version}"
+
+    def words(self) -> dict[str, Any]:
+        """The word lists alone, as data."""
+        return self.model_dump(mode="json", include=set(VerbalizerLanguage.model_fields))
 
 
 class VerbalizerSpec(Spec):
@@ -188,13 +210,20 @@ class VerbalizerSpec(Spec):
     neighbours: dict[Identifier, Identifier] = Field(
         default_factory=dict, description="Concept → the concept that `map` takes it for."
     )
-    languages: dict[Bcp47, VerbalizerLanguage] = Field(min_length=1)
+    languages: dict[Bcp47, VerbalizerLanguage | WordsRef] = Field(
+        min_length=1, description="Language → its words, or `words_xx@n`, a file of `words/`."
+    )
+    reviewed: dict[Bcp47, bool] = Field(
+        default_factory=dict, description="Languages whose words a native speaker has checked."
+    )
     examples: list[VerbalizerExample] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _concepts_agree(self) -> VerbalizerSpec:
+        if any(isinstance(words, str) for words in self.languages.values()):
+            return self  # checked again once the word lists are in
         home: dict[str, str] = {}
-        for language in self.languages.values():
+        for language in self.vocabularies:
             for forms_of in (language.concepts, language.alone):
                 for concept, forms in forms_of.items():
                     for form in forms:
@@ -216,6 +245,11 @@ class VerbalizerSpec(Spec):
     def ref(self) -> str:
         """``id@version``, how results name the verbalizer."""
         return f"{self.id}@{self.version}"
+
+    @property
+    def vocabularies(self) -> list[VerbalizerLanguage]:
+        """The words of each language, in the file's order."""
+        return [words for words in self.languages.values() if not isinstance(words, str)]
 
 
 class JudgeSpec(Spec):
@@ -277,6 +311,26 @@ class ReaderSpec(Spec):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class ContaminationSpec(Spec):
+    """A model that is said to have been trained on the corpus."""
+
+    model: str
+    part: str | None = Field(default=None, description="Which split; null where it is not said.")
+    source: str = Field(description="Paper, card or repository that says so.")
+
+
+class ContextSpec(Spec):
+    """What a prompt may say of the situation. What no source says stays null."""
+
+    formality: str | None = None
+    relationship: str | None = Field(default=None, description="Of the speaker to the addressee.")
+    setting: str | None = None
+    interaction: str | None = Field(default=None, description="Monologue, dyadic dialogue …")
+    age_range: str | None = None
+    channel: str | None = Field(default=None, description="How the voice was recorded.")
+    annotator_background: str | None = None
+
+
 class DimensionsSpec(Spec):
     """Scale of the valence, arousal and dominance ratings."""
 
@@ -295,7 +349,16 @@ class CorpusCard(Spec):
     languages: list[Bcp47] = Field(min_length=1)
     culture: str | None = None
     elicitation: str
-    labels: dict[str, str] = Field(min_length=2, description="Raw label → canonical label.")
+    labels: dict[str, str] = Field(description="Raw label → canonical label.")
+    label_rule: Identifier | None = Field(
+        default=None, description="Rule of the ontology by which raw labels were mapped."
+    )
+    label_rules: dict[str, Identifier] = Field(
+        default_factory=dict, description="Raw label → its own rule, where it is another one."
+    )
+    hard_target: Literal["acted", "majority", "plurality", "released_consensus"] | None = Field(
+        default=None, description="What the corpus's one label per utterance is."
+    )
     label_sets: dict[str, LabelSetSpec]
     default_label_set: str = "native"
     protocols: dict[str, ProtocolSpec]
@@ -304,6 +367,10 @@ class CorpusCard(Spec):
     expected: ExpectedSpec = Field(default_factory=ExpectedSpec)
     votes: str | None = Field(default=None, description="Where human votes lie, if released.")
     dimensions: DimensionsSpec | None = None
+    context: ContextSpec = Field(default_factory=ContextSpec)
+    contamination: list[ContaminationSpec] | None = Field(
+        default=None, description="Models that list the corpus as training data; null: not known."
+    )
     licence: str
     access: str
     url: str | None = None
@@ -312,6 +379,9 @@ class CorpusCard(Spec):
     known_defects: list[str] = Field(default_factory=list)
     verified_on: Literal["real files", "metadata", "nothing"]
     membership: str | None = None
+    membership_grade: Literal["named", "inferred", "other"] | None = Field(
+        default=None, description="How surely the corpus is one of VoxEmo's."
+    )
     notes: str | None = None
 
     def label_set(self, name: str | None = None) -> LabelSet:
@@ -325,6 +395,47 @@ class CorpusCard(Spec):
             raise UnknownNameError(f"label set of corpus {self.id!r}", wanted, self.label_sets)
         spec = self.label_sets[wanted]
         return LabelSet(wanted, tuple(spec.labels), dict(spec.merge))
+
+
+class LabelPlacement(Spec):
+    """A canonical label in the plane of valence and arousal."""
+
+    valence: Literal["negative", "neutral", "positive"] | None
+    arousal: Literal["low", "medium", "high"] | None
+    values: dict[Literal["valence", "arousal", "dominance"], float] | None = Field(
+        default=None, description="Coordinates in [-1, 1], where the source gives numbers."
+    )
+    source: str | None = Field(description="Key under `sources`; null where the label is no affect.")
+    term: str | None = Field(
+        default=None, description="The word that the source rates, where it is another one."
+    )
+
+
+class LabelOntology(Spec):
+    """The canonical labels: where they lie, and by which rules raw labels are mapped to them."""
+
+    schema_: Literal["voxemo-ontology/1"] = Field(alias="schema")
+    sources: dict[Identifier, str] = Field(description="Key → full citation.")
+    labels: dict[str, LabelPlacement]
+    rules: dict[Identifier, str] = Field(description="Mapping rule → what it says.")
+
+
+class CultureNote(Spec):
+    """A finding of the literature on how emotion is shown or heard in a culture."""
+
+    topic: Literal["display_rules", "honorifics", "back_channels", "ideal_affect", "recognition"]
+    cultures: list[str] = Field(description="As in the cards: country codes, or regions.")
+    languages: list[Bcp47]
+    note: str = Field(description="One or two sentences that a prompt or a report can show.")
+    source: str = Field(description="Key under `sources`.")
+
+
+class CultureNotes(Spec):
+    """Culture-specific notes, cited, as data."""
+
+    schema_: Literal["voxemo-culture/1"] = Field(alias="schema")
+    sources: dict[Identifier, str]
+    notes: dict[Identifier, CultureNote]
 
 
 class ModelCard(Spec):

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from ..records import Status
 from ..specs import VerbalizerSpec
+from .folding import spaceless
 from .lexicon import Hit, Lexicon, Role
 from .reading import Level, Mention, Reading
 
@@ -39,7 +40,6 @@ class Decision:
 
 NOTHING = Decision("unparsed")
 
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _SCORE_AFTER = re.compile(
     r"[\"')\]]{0,2} ?(?:\(|:|=|-|,|at|with|is)? ?(?:about |approximately |around )?"
     r"(\d{1,3}(?:\.\d+)?) ?(%|percent\b)|[\"']? ?[:=(] ?(0?\.\d+|1\.0+|0|1)(?![\d%.])"
@@ -64,6 +64,7 @@ class Decider:
     def __init__(self, spec: VerbalizerSpec, lexicon: Lexicon) -> None:
         self.menu = lexicon.menu
         self.sets = lexicon.sets
+        self.split = lexicon.split
         self.generic = frozenset(spec.generic)
         self.absence = next(
             (
@@ -74,8 +75,8 @@ class Decider:
             (),
         )
         self.typos = spec.typos
-        self.never = frozenset(lexicon.fold.form(word) for word in spec.typos.never)
-        self.exact = frozenset(self.menu.senses)
+        never = frozenset(lexicon.fold.form(word) for word in spec.typos.never)
+        self.real_words = never | frozenset(self.menu.senses)
         self.spellings = [
             sense
             for form, sense in self.menu.senses.items()
@@ -89,6 +90,7 @@ class Decider:
         scored = self._score(text, reading.mentions)
         echoed = [] if scored else self._drop_option_lists(text, reading.mentions)
         live = [m for m in reading.mentions if not m.dropped]
+        _set_text_against_voice(live, reading.contrasts)
         if not reading.mentions and self._solitary(text, reading, spans):
             live = reading.alone
         off_words = tuple(dict.fromkeys(self._surface(text, m) for m in live if not m.sense.labels))
@@ -132,7 +134,7 @@ class Decider:
         return all(
             m[0] in allowed or m[0].isdigit() or any(a <= m.start() < b for a, b in inside)
             for start, end in spans
-            for m in _WORD.finditer(text, start, end)
+            for m in self.split.iter_words(text, start, end)
         )
 
     # --- labels -----------------------------------------------------------------------------
@@ -235,8 +237,10 @@ class Decider:
         if any(c in gap for c in ".!?") and not re.fullmatch(r"[^.!?]*\b\w{1,2}\.[^.!?]*", gap):
             return False
         return all(
-            w in self.sets["connectives"] or w in self.sets["fillers"] or len(w) == 1
-            for w in _WORD.findall(gap)
+            w in self.sets["connectives"]
+            or w in self.sets["fillers"]
+            or (len(w) == 1 and not spaceless(w))
+            for w in self.split.words(gap)
         )
 
     # --- last resorts -----------------------------------------------------------------------
@@ -263,7 +267,7 @@ class Decider:
             for match in _LETTER.finditer(part):
                 letter = next(g for g in match.groups() if g)
                 found.setdefault(letter, (start + match.start(), start + match.end()))
-            words = [(m[0], m.start(), m.end()) for m in _WORD.finditer(part)]
+            words = [(m[0], m.start(), m.end()) for m in self.split.iter_words(part, 0, len(part))]
             for (option, _, _), (letter, a, b) in pairwise(words):
                 if len(letter) == 1 and option in self.sets["options"]:
                     found.setdefault(letter, (start + a, start + b))
@@ -281,9 +285,9 @@ class Decider:
         if n_words > self.typos.max_words:
             return None
         for start, end in spans:
-            for match in _WORD.finditer(text, start, end):
+            for match in self.split.iter_words(text, start, end):
                 word = match[0]
-                if len(word) < self.typos.min_letters or word in self.never | self.exact:
+                if len(word) < self.typos.min_letters or word in self.real_words:
                     continue
                 near = [s for s in self.spellings if resembles(word, s.form)]
                 if len({s.concept for s in near}) != 1:
@@ -304,7 +308,7 @@ class Decider:
                 continue
             if not any(a <= hit.start and hit.end <= b for a, b in spans):
                 continue
-            for match in _WORD.finditer(text, hit.end, hit.end + 60):
+            for match in self.split.iter_words(text, hit.end, hit.end + 60):
                 word = match[0]
                 if word in self.sets["intensifiers"] or word in {"a", "an"}:
                     continue
@@ -312,6 +316,18 @@ class Decider:
                     return Decision("off_menu", (), (word,), match.span(), "frame")
                 break
         return None
+
+
+def _set_text_against_voice(live: list[Mention], contrasts: set[int]) -> None:
+    """``the text is sad but the voice is neutral``: where both are named, the voice counts.
+
+    A model that has only the text to go by (``the words suggest sadness``) is taken at its word.
+    """
+    voiced = {m.sentence for m in live if not m.said and m.level <= Level.EXPLAINING}
+    contrasted = bool(voiced & contrasts)
+    for mention in live:
+        if mention.said and (contrasted or mention.sentence in voiced):
+            mention.weaken(Level.WEAK)
 
 
 def _span(mentions: list[Mention]) -> tuple[int, int]:

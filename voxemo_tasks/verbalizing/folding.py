@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 _QUOTES = dict.fromkeys("‘’‚‛ʼ´′＇", "'") | dict.fromkeys("“”„‟«»″「」『』", '"')
 _DASHES = dict.fromkeys("‐‑‒–−", "-") | dict.fromkeys("—―", " - ")
-_STOPS = {"。": ".", "！": "!", "？": "?", "，": ",", "、": ",", "；": ";", "：": ":"}
+_STOPS = {
+    **{"。": ".", "！": "!", "？": "?", "，": ",", "、": ",", "；": ";", "：": ":"},
+    **{"।": ".", "॥": ".", "۔": ".", "؟": "?", "،": ",", "؛": ";"},
+    **{"።": ".", "፣": ",", "፥": ",", "፤": ";", "፡": " ", "፧": "?", "፨": "."},
+}
 _MARKDOWN = {"*": "", "`": "", "_": " ", "#": " ", ">": " ", "|": " ", "~": " ", "\\": " "}
 _ARABIC = {
     **dict.fromkeys("يى", "ی"),
@@ -26,7 +30,13 @@ _ARABIC = {
 _HARAKAT = re.compile("[\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed]")
 _MARK = re.compile("[\u0300-\u036f]")
 _WORD_HYPHEN = re.compile(r"(?<=[^\W_])-(?=[^\W_])")
-_SPACELESS = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_NO_SPACES = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_SPACELESS = re.compile(f"[{_NO_SPACES}]")
+# Vowel signs and the like, which Python's \\w leaves out of words.
+_SIGNS = (
+    "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
+    "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+)
 
 
 def _compatibility(text: str) -> str:
@@ -143,6 +153,52 @@ class Folder(dict[str, str]):
     def form(self, text: str) -> str:
         """A form of the lexicon in the same spelling as the replies."""
         return self(text).text.strip()
+
+
+PUNCTUATION = ".!?;:,()\n…\"'-[]{}/&%"
+_MARKS = "[" + re.escape(PUNCTUATION) + "]"
+_ASCII_WORD = r"[^\W_]+(?:'[^\W_]+)*"
+
+
+class Splitter:
+    """Cuts folded texts into words.
+
+    Where a script sets no spaces between its words, the words of the lexicon's lists are words, and
+    any other character is one of its own: reaches then count characters.
+
+    Example:
+        >>> split = Splitter(["或者"])
+        >>> split.words("He's sad, 悲伤或者害怕")
+        ["He's", 'sad', '悲', '伤', '或者', '害', '怕']
+    """
+
+    def __init__(self, listed: Iterable[str]) -> None:
+        joined = sorted({w for w in listed if w and spaceless(w[0])}, key=lambda w: (-len(w), w))
+        letter = rf"(?:[^\W_{_NO_SPACES}]|[{_SIGNS}])"
+        word = "|".join(
+            [
+                *map(re.escape, joined),
+                rf"[{_NO_SPACES}][{_SIGNS}]*",
+                rf"{letter}+(?:'{letter}+)*",
+            ]
+        )
+        self._words = (re.compile(_ASCII_WORD), re.compile(word))
+        self._tokens = (
+            re.compile(f"{_ASCII_WORD}|{_MARKS}"),
+            re.compile(f"{word}|{_MARKS}"),
+        )
+
+    def words(self, text: str) -> list[str]:
+        """The words alone."""
+        return self._words[not text.isascii()].findall(text)
+
+    def iter_words(self, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
+        """The words of a part, with their places."""
+        return self._words[not text.isascii()].finditer(text, start, end)
+
+    def iter_tokens(self, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
+        """The words and the punctuation of a part, with their places."""
+        return self._tokens[not text.isascii()].finditer(text, start, end)
 
 
 def spaceless(character: str) -> bool:

@@ -15,7 +15,7 @@ from enum import IntEnum
 import ahocorasick
 
 from ..specs import VerbalizerSpec
-from .folding import Folder, in_word, spaceless
+from .folding import Folder, Splitter, in_word, spaceless
 
 
 class Role(IntEnum):
@@ -158,12 +158,13 @@ class Lexicon:
         self.fold = fold
         self.sets: dict[str, frozenset[str]] = {
             name: frozenset(
-                fold.form(word) for lang in spec.languages.values() for word in getattr(lang, name)
+                fold.form(word) for lang in spec.vocabularies for word in getattr(lang, name)
             )
             for name in _WORD_SETS
         }
+        self.split = Splitter(word for words in self.sets.values() for word in words)
         entries: dict[str, _Entry] = {}
-        for language in spec.languages.values():
+        for language in spec.vocabularies:
             for name, role in _FIELDS.items():
                 for form in getattr(language, name):
                     entries.setdefault(fold.form(form), _Entry()).roles.add(role)
@@ -227,7 +228,7 @@ def _concepts(spec: VerbalizerSpec, fold: Folder) -> tuple[dict[str, str], dict[
     """Folded form → concept: the ordinary forms, and those that count only alone."""
     known: dict[str, str] = {}
     alone: dict[str, str] = {}
-    for language in spec.languages.values():
+    for language in spec.vocabularies:
         for source, target in ((language.concepts, known), (language.alone, alone)):
             for concept, forms in source.items():
                 for form in forms:

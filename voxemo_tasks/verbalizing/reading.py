@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from ..specs import VerbalizerScopes
+from .folding import PUNCTUATION, Splitter, spaceless
 from .lexicon import Hit, Lexicon, Role, Sense
 
-_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[.!?;:,()\n…\"'\-\[\]{}/&%]")
 _SENTENCE_ENDS = frozenset(".!?;\n…")
 _SEGMENT_ENDS = frozenset(".!?;\n…:-(){}[]")
 _LONGEST_RUN = 40  # mentions; bounds the work on a reply that repeats itself
@@ -41,6 +41,7 @@ class Mention:
         hit: Where it stands, and its meaning.
         level: How firmly it is asserted.
         dropped: Why it is not asserted at all; empty where it is.
+        said: Whether it is said of the text and not of the voice.
         sentence: Number of its sentence within the region.
         word: Index of its first word within the region.
         after: Index of the word after it.
@@ -53,6 +54,7 @@ class Mention:
     after: int
     level: Level = Level.PLAIN
     dropped: str = ""
+    said: bool = False
 
     def weaken(self, level: Level) -> None:
         self.level = max(self.level, level)
@@ -67,6 +69,7 @@ class Reading:
         alone: Forms that count only as a whole answer.
         absences: Spans of "no particular emotion".
         abstentions: (span, sentence) of each "cannot be determined".
+        contrasts: Numbers of the sentences that hold a ``but`` or the like.
         words: Number of words.
     """
 
@@ -74,6 +77,7 @@ class Reading:
     alone: list[Mention] = field(default_factory=list)
     absences: list[tuple[int, int]] = field(default_factory=list)
     abstentions: list[tuple[tuple[int, int], int]] = field(default_factory=list)
+    contrasts: set[int] = field(default_factory=set)
     words: int = 0
 
 
@@ -112,6 +116,7 @@ class Reader:
 
     def __init__(self, lexicon: Lexicon, scopes: VerbalizerScopes) -> None:
         self.sets = lexicon.sets
+        self.split = lexicon.split
         self.scopes = scopes
 
     def __call__(self, text: str, hits: Sequence[Hit], spans: Sequence[tuple[int, int]]) -> Reading:
@@ -133,7 +138,8 @@ class _Pass:
         self.reading = reading
         self.text = text
         self.hits = hits
-        self.tokens = _tokens(text, start, end, reading.words)
+        self.split = reader.split
+        self.tokens = _tokens(self.split, text, start, end, reading.words)
         self.words = {t.word: t.text for t in self.tokens if t.is_word}
         self.quotes = _quotes(text, start, end)
         self.state = _State()
@@ -188,7 +194,7 @@ class _Pass:
         for hit in reversed(inner):
             if hit.sense:
                 left = left[: hit.start - begin] + left[hit.end - begin :]
-        return all(w in self.sets["fillers"] for w in re.findall(r"[^\W_]+", left))
+        return all(w in self.sets["fillers"] for w in self.split.words(left))
 
     def _pass_quote(self, begin: int, end: int) -> None:
         self.state.quoted = True
@@ -265,7 +271,7 @@ class _Pass:
 
     def _hit(self, hit: Hit, index: int) -> None:
         token = self.tokens[index]
-        n_words = len(re.findall(r"[^\W_]+(?:'[^\W_]+)*", self.text[hit.start : hit.end]))
+        n_words = len(self.split.words(self.text[hit.start : hit.end]))
         after = token.word + n_words
         roles = hit.roles
         if not token.is_word:
@@ -294,8 +300,7 @@ class _Pass:
             self.state.run = []
         before = state.run[-1] if state.run else None
         mention.dropped = self._dropped(mention, before, link or "")
-        if not mention.dropped and state.said:
-            mention.weaken(Level.WEAK)
+        mention.said = state.said
         if not mention.dropped and state.topic:
             if self.words.get(word - 1) in self.sets["possessive"]:
                 mention.weaken(Level.WEAK)
@@ -400,6 +405,7 @@ class _Pass:
 
     def _barrier(self, hit: Hit, word: int, after: int) -> None:
         self._look_back()
+        self.reading.contrasts.add(self.sentence)
         state = self.state
         kept = (state.supposed, state.explaining, state.quoting, state.quoted)
         self.state = _State()
@@ -490,7 +496,7 @@ class _Pass:
             return
         withheld = any(w in self.sets["possible"] for w in following)
         withheld = withheld or any(w in self.sets["undisclosed"] for w in following[:3])
-        state.negated = None
+        state.negated = after  # "no strong emotion such as joy" negates the joy too
         if owned or withheld:
             self.reading.abstentions.append(((hit.start, hit.end), self.sentence))
         else:
@@ -523,18 +529,20 @@ _ORDER = tuple(_HANDLERS)
 _QUIET = frozenset({Role.EMOTION_NOUN, Role.VOICE, Role.ALONE})
 
 
-def _tokens(text: str, start: int, end: int, first_word: int) -> list[_Token]:
+def _tokens(
+    split: Splitter, text: str, start: int, end: int, first_word: int
+) -> list[_Token]:
     tokens: list[_Token] = []
     word = first_word
-    for match in _TOKEN.finditer(text, start, end):
-        is_word = match[0][0].isalnum()
+    for match in split.iter_tokens(text, start, end):
+        is_word = match[0] not in PUNCTUATION
         tokens.append(_Token(match[0], match.start(), word, is_word))
         word += is_word
     return tokens
 
 
 def _numbering(word: str) -> bool:
-    return word.isdigit() or len(word) == 1
+    return word.isdigit() or (len(word) == 1 and not spaceless(word))
 
 
 def _between_digits(text: str, at: int) -> bool:

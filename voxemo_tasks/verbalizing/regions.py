@@ -16,7 +16,11 @@ from .lexicon import Hit, Role
 MOST_MARKERS = 8
 """Markers that are tried, from the last backwards; bounds the work on degenerate replies."""
 
-_TEMPLATE = re.compile(r"<\|[^|<>\n]{0,40}\|>|</?s>|\[/?INST\]|<(?:bos|eos|pad|unk)>", re.I)
+_TEMPLATE = re.compile(
+    r"<\|(?:im_|audio|vision|end|begin|start|eot|eom|bos|eos|sep|pad|reserved)\w{0,40}\|>"
+    r"|</?s>|\[/?INST\]|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>",
+    re.I,
+)
 _SPEAKER = re.compile(r"\A\s*(?:assistant|model)[ \t]*[:\n]", re.I)
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\}){0,400})\}")
 _TEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boxed)\b")
