@@ -45,7 +45,7 @@ def rendered() -> str:
                 card.name,
                 ", ".join(card.languages),
                 card.expected.utterances,
-                len(card.label_set().labels),
+                len(card.label_set().labels) if card.label_sets else "",
                 "yes" if card.votes else "",
                 f"{scale.low:g} to {scale.high:g}" if scale else "",
                 card.verified_on,

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "records": {"labels"},
     "rooms": {"records"},
     "specs": {"labels"},
-    "registry": {"rooms", "records", "specs"},
+    "registry": {"home", "rooms", "records", "specs"},
     "audio": {"records"},
     "corpora": {"registry", "audio", "home"},
     "tally": {"records"},

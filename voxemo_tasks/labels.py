@@ -7,7 +7,7 @@ corpus's own classes, one to one, under their canonical names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .errors import LabelSetError
@@ -87,12 +87,83 @@ class LabelSet:
                     f"its labels: {', '.join(self.labels)}"
                 )
 
+    def of_votes(self, votes: Mapping[str, int]) -> tuple[dict[str, int], int]:
+        """Votes restricted to the set: merged classes add up, votes for others are dropped.
+
+        The rule is ``drop and renormalise``: shares are of the votes that remain. Counts stay
+        integers; nothing is spread over other classes.
+
+        Args:
+            votes: Canonical label → number of votes.
+
+        Returns:
+            Label of the set → votes, in the set's order, zeros left out; and how many votes were
+            for labels outside the set.
+
+        Example:
+            >>> four = LabelSet("four", ("angry", "happy", "neutral", "sad"), {"excited": "happy"})
+            >>> four.of_votes({"happy": 1, "excited": 2, "fear": 1})
+            ({'happy': 3}, 1)
+        """
+        kept = dict.fromkeys(self.labels, 0)
+        dropped = 0
+        for label, n in votes.items():
+            own = self.of(label)
+            if own is None:
+                dropped += n
+            else:
+                kept[own] += n
+        return {label: n for label, n in kept.items() if n}, dropped
+
     def of(self, label: str | None) -> str | None:
         """The set's own label for a manifest label, or ``None`` where it is outside the set."""
         if label is None:
             return None
         merged = self.merge.get(label, label)
         return merged if merged in self.labels else None
+
+
+HARD_TARGETS: dict[str, str] = {
+    "acted": "what the actor was told to express",
+    "majority": "the class that more than half of the votes are for",
+    "plurality": "the class that more votes are for than for any other",
+    "released_consensus": "the consensus label that the corpus releases, by its own rule",
+}
+"""Rule → what the one label of an utterance is. A corpus's own label is one of these; ``majority``
+and ``plurality`` can also be taken from the votes anew."""
+
+
+def voted(votes: Mapping[str, int], rule: str) -> str | None:
+    """The one label that votes give by a rule.
+
+    Args:
+        votes: Label → number of votes.
+        rule: ``majority`` (more than half of all votes given) or ``plurality`` (more than any
+            other label).
+
+    Returns:
+        The label; ``None`` for no votes, a tie, or no majority.
+
+    Raises:
+        LabelSetError: For another rule.
+
+    Example:
+        >>> voted({"sad": 2, "neutral": 2, "angry": 1}, "plurality") is None
+        True
+        >>> voted({"sad": 3, "neutral": 2, "angry": 1}, "plurality")
+        'sad'
+        >>> voted({"sad": 3, "neutral": 2, "angry": 1}, "majority") is None
+        True
+    """
+    if rule not in ("majority", "plurality"):
+        raise LabelSetError(f"target rule {rule!r}: votes give a majority or a plurality")
+    if not votes:
+        return None
+    most = max(votes.values())
+    first = [label for label, n in votes.items() if n == most]
+    if most == 0 or len(first) > 1 or (rule == "majority" and 2 * most <= sum(votes.values())):
+        return None
+    return first[0]
 
 
 def in_canonical_order(labels: Iterable[str]) -> tuple[str, ...]:

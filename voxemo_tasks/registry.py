@@ -8,8 +8,8 @@ rooms), made into a pydantic spec, and its references are followed. A look-up ne
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,8 @@ import jsonschema
 from pydantic import BaseModel, ValidationError
 
 from .errors import DataRoomError, LabelSetError, UnknownNameError
-from .labels import require_known
+from .home import home
+from .labels import CANONICAL, require_known
 from .records import digest_of
 from .rooms import (
     FILE_NAME,
@@ -32,7 +33,10 @@ from .rooms import (
 )
 from .specs import (
     CorpusCard,
+    CultureNote,
+    CultureNotes,
     JudgeSpec,
+    LabelOntology,
     ModelCard,
     PromptSpec,
     Spec,
@@ -200,12 +204,15 @@ def judge(ref: str) -> tuple[JudgeSpec, str]:
 
 
 def _cards(
-    folder: Path, spec: type[S], check: Callable[[S, Document], None]
+    folder: Path,
+    spec: type[S],
+    check: Callable[[S, Document], None],
+    schema: Path | None = None,
 ) -> dict[str, tuple[S, str]]:
-    schema = read_schema(folder / "card.schema.json")
+    shape = read_schema(schema or folder / "card.schema.json")
     found: dict[str, tuple[S, str]] = {}
     for path in sorted(folder.glob("*.yaml")):
-        card, document = load_document(path, spec, schema)
+        card, document = load_document(path, spec, shape)
         if getattr(card, "id", None) != path.stem:
             raise DataRoomError(
                 f"{document.where(('id',))}: the file is called {path.name}; id must be "
@@ -230,10 +237,17 @@ def _check_corpus(card: CorpusCard, document: Document) -> None:
             card.label_set(name)
         except LabelSetError as error:
             raise DataRoomError(f"{at}: {error}") from error
+    if bool(card.labels) != bool(card.label_sets):
+        raise DataRoomError(
+            f"{document.where(('labels',))}: labels and label_sets are both there, or both empty "
+            "({}) for a corpus that has dimensional ratings only"
+        )
     for key, names in (
         ("default_label_set", card.label_sets),
         ("default_protocol", card.protocols),
     ):
+        if not names and key == "default_label_set":
+            continue
         value = getattr(card, key)
         if value not in names:
             raise DataRoomError(
@@ -252,9 +266,124 @@ def _check_corpus(card: CorpusCard, document: Document) -> None:
     if card.dimensions is not None and card.dimensions.low >= card.dimensions.high:
         raise DataRoomError(f"{document.where(('dimensions',))}: low must be below high")
 
+    _check_rules(card, document)
+
+
+def _check_rules(card: CorpusCard, document: Document) -> None:
+    """Every mapping of a raw label names a rule of the ontology, if any of the card's does."""
+    rules = ontology().rules
+    for key, rule in ((("label_rule",), card.label_rule), *_rules_of(card)):
+        if rule is not None and rule not in rules:
+            raise DataRoomError(
+                f"{document.where(key)}: {rule!r} is no rule of the ontology; allowed: "
+                f"{', '.join(rules)}"
+            )
+    for raw in card.label_rules:
+        if raw not in card.labels:
+            raise DataRoomError(
+                f"{document.where(('label_rules', raw))}: is not a raw label of the card: "
+                f"{', '.join(card.labels)}"
+            )
+
+
+def _rules_of(card: CorpusCard) -> list[tuple[tuple[str, ...], str]]:
+    return [(("label_rules", raw), rule) for raw, rule in card.label_rules.items()]
+
+
+ONTOLOGY = PACKAGE / "corpora" / "ontology"
+
 
 @cache
+def ontology() -> LabelOntology:
+    """The canonical labels' placement, and the rules by which raw labels were mapped to them.
+
+    Raises:
+        DataRoomError: Where a canonical label is missing or unknown, or a source is not listed.
+    """
+    path = ONTOLOGY / "labels.yaml"
+    loaded, document = load_document(path, LabelOntology, schema_of(LabelOntology))
+    if tuple(loaded.labels) != CANONICAL:
+        wrong = sorted(set(loaded.labels) ^ set(CANONICAL)) or "their order"
+        raise DataRoomError(f"{document.where(('labels',))}: is not the canonical space: {wrong}")
+    _require_sources(document, loaded.sources, {k: v.source for k, v in loaded.labels.items()})
+    return loaded
+
+
+@cache
+def _culture() -> CultureNotes:
+    path = ONTOLOGY / "culture.yaml"
+    loaded, document = load_document(path, CultureNotes, schema_of(CultureNotes))
+    _require_sources(document, loaded.sources, {k: v.source for k, v in loaded.notes.items()})
+    return loaded
+
+
+def _require_sources(
+    document: Document, sources: dict[str, str], cited: dict[str, str | None]
+) -> None:
+    for name, source in cited.items():
+        if source is not None and source not in sources:
+            raise DataRoomError(
+                f"{document.path}: {name} cites {source!r}, which is not in sources"
+            )
+
+
+def culture_notes(
+    cultures: Iterable[str] = (), languages: Iterable[str] = ()
+) -> dict[str, tuple[CultureNote, str]]:
+    """Notes on some cultures or languages: name → note and the full citation of its source.
+
+    Args:
+        cultures: Country codes as the cards have them.
+        languages: BCP-47 tags; primary subtags meet one another (``de`` and ``de-AT``).
+
+    Example:
+        >>> all("JP" in note.cultures for note, _ in culture_notes(["JP"]).values())
+        True
+    """
+    book = _culture()
+    wanted = set(cultures)
+    spoken = {tag.partition("-")[0] for tag in languages}
+    return {
+        name: (note, book.sources[note.source])
+        for name, note in book.notes.items()
+        if wanted & set(note.cultures) or spoken & {tag.partition("-")[0] for tag in note.languages}
+    }
+
+
+CARDS_OF_USER = "cards"
+"""Folder under ``$VOXEMO_HOME`` with corpus cards of the user's own."""
+
+
 def _corpora() -> dict[str, tuple[CorpusCard, str]]:
+    own = home() / CARDS_OF_USER
+    try:
+        listed = tuple(
+            (p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in sorted(own.glob("*.yaml"))
+        )
+    except OSError as error:
+        raise DataRoomError(f"{own}: cannot be read ({error.strerror or error})") from error
+    return _all_corpora(own, listed)
+
+
+@lru_cache(maxsize=4)
+def _all_corpora(
+    own: Path, listed: tuple[tuple[str, int, int], ...]
+) -> dict[str, tuple[CorpusCard, str]]:
+    """The package's cards and the user's, sorted by id; read again when the user's change."""
+    ours = PACKAGE / "corpora" / "cards"
+    found = _packaged_corpora()
+    if not listed:
+        return found
+    theirs = _cards(own, CorpusCard, _check_corpus, schema=ours / "card.schema.json")
+    if both := sorted(found.keys() & theirs.keys()):
+        raise DataRoomError(
+            f"{own}: has a card {', '.join(both)}, which the package has too; give yours another id"
+        )
+    return dict(sorted((found | theirs).items()))
+
+
+@cache
+def _packaged_corpora() -> dict[str, tuple[CorpusCard, str]]:
     return _cards(PACKAGE / "corpora" / "cards", CorpusCard, _check_corpus)
 
 
@@ -301,7 +430,17 @@ def model_for(architecture: str) -> tuple[ModelCard, str]:
 
 def clear() -> None:
     """Forget what was loaded (tests, and after `lock`)."""
-    for cached in (_prompts, _judges, _words, _verbalizers, _corpora, _models):
+    for cached in (
+        _prompts,
+        _judges,
+        _words,
+        _verbalizers,
+        _packaged_corpora,
+        _all_corpora,
+        _models,
+        ontology,
+        _culture,
+    ):
         cached.cache_clear()
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from .errors import UnknownNameError
+from .errors import LabelSetError, UnknownNameError
 from .labels import LabelSet
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -117,42 +117,102 @@ class VerbalizerLanguage(Spec):
     alone: dict[Identifier, list[str]] = Field(
         default_factory=dict, description="Forms that count only where they are the whole answer."
     )
-    emotion_nouns: list[str] = Field(default_factory=list, description="'emotion', 'emotional state', 'feeling' …")
-    indefinite: list[str] = Field(default_factory=list, description="Words of 'no *particular* emotion'.")
-    expressing: list[str] = Field(default_factory=list, description="Words of 'does not *convey* any emotion'.")
-    possessive: list[str] = Field(default_factory=list, description="Words of 'does not reflect *their* emotion'.")
-    negators_before: list[str] = Field(default_factory=list, description="Negate the emotion after them.")
-    negators_after: list[str] = Field(default_factory=list, description="Negate the emotion before them.")
+    emotion_nouns: list[str] = Field(
+        default_factory=list, description="'emotion', 'emotional state', 'feeling' …"
+    )
+    indefinite: list[str] = Field(
+        default_factory=list, description="Words of 'no *particular* emotion'."
+    )
+    expressing: list[str] = Field(
+        default_factory=list, description="Words of 'does not *convey* any emotion'."
+    )
+    possessive: list[str] = Field(
+        default_factory=list, description="Words of 'does not reflect *their* emotion'."
+    )
+    negators_before: list[str] = Field(
+        default_factory=list, description="Negate the emotion after them."
+    )
+    negators_after: list[str] = Field(
+        default_factory=list, description="Negate the emotion before them."
+    )
     denials: list[str] = Field(default_factory=list, description="The 'No.' of 'Angry? No. Sad.'")
-    barriers: list[str] = Field(default_factory=list, description="Words that end the reach of any operator.")
-    connectives: list[str] = Field(default_factory=list, description="Words that join emotions on equal terms.")
-    alternatives: list[str] = Field(default_factory=list, description="Of these, 'or': carry a negation over a list.")
-    fillers: list[str] = Field(default_factory=list, description="Words that say nothing within a list or an answer.")
-    hedges_before: list[str] = Field(default_factory=list, description="Make the emotion after them a second one.")
-    hedges_after: list[str] = Field(default_factory=list, description="Make the emotion before them a second one.")
-    rankers: list[str] = Field(default_factory=list, description="'mainly', 'the dominant', 'I would go with' …")
-    explanations: list[str] = Field(default_factory=list, description="Begin a reason; its emotions come second.")
-    hypotheticals: list[str] = Field(default_factory=list, description="'if', 'whether': nothing after is asserted.")
+    barriers: list[str] = Field(
+        default_factory=list, description="Words that end the reach of any operator."
+    )
+    connectives: list[str] = Field(
+        default_factory=list, description="Words that join emotions on equal terms."
+    )
+    alternatives: list[str] = Field(
+        default_factory=list, description="Of these, 'or': carry a negation over a list."
+    )
+    fillers: list[str] = Field(
+        default_factory=list, description="Words that say nothing within a list or an answer."
+    )
+    hedges_before: list[str] = Field(
+        default_factory=list, description="Make the emotion after them a second one."
+    )
+    hedges_after: list[str] = Field(
+        default_factory=list, description="Make the emotion before them a second one."
+    )
+    rankers: list[str] = Field(
+        default_factory=list, description="'mainly', 'the dominant', 'I would go with' …"
+    )
+    explanations: list[str] = Field(
+        default_factory=list, description="Begin a reason; its emotions come second."
+    )
+    hypotheticals: list[str] = Field(
+        default_factory=list, description="'if', 'whether': nothing after is asserted."
+    )
     said: list[str] = Field(default_factory=list, description="The text, in contrast to the voice.")
-    voice: list[str] = Field(default_factory=list, description="The speaker, and how something is said.")
+    voice: list[str] = Field(
+        default_factory=list, description="The speaker, and how something is said."
+    )
     others: list[str] = Field(default_factory=list, description="People other than the speaker.")
-    linking: list[str] = Field(default_factory=list, description="Verbs that give somebody an emotion.")
+    linking: list[str] = Field(
+        default_factory=list, description="Verbs that give somebody an emotion."
+    )
     topics: list[str] = Field(default_factory=list, description="Begin what is spoken about.")
-    quoting: list[str] = Field(default_factory=list, description="Announce that quotation marks hold spoken words.")
-    first_person: list[str] = Field(default_factory=list, description="'I am': a transcript or a phrase of the model.")
+    quoting: list[str] = Field(
+        default_factory=list, description="Announce that quotation marks hold spoken words."
+    )
+    first_person: list[str] = Field(
+        default_factory=list, description="'I am': a transcript or a phrase of the model."
+    )
     intensifiers: list[str] = Field(default_factory=list)
     inability: list[str] = Field(default_factory=list, description="'cannot', 'it is hard to' …")
-    discerning: list[str] = Field(default_factory=list, description="'determine', 'tell' …; with inability: abstains.")
-    possible: list[str] = Field(default_factory=list, description="Words of 'no emotion *can be* inferred'.")
-    undisclosed: list[str] = Field(default_factory=list, description="Words of 'no emotion is *mentioned*'.")
-    abstentions: list[str] = Field(default_factory=list, description="Phrases that abstain by themselves.")
-    blocklist: list[str] = Field(default_factory=list, description="Phrases whose words mean something else.")
-    frames: list[str] = Field(default_factory=list, description="'a sense of …': an unlisted word here is off the menu.")
-    frame_stops: list[str] = Field(default_factory=list, description="Words after a frame that name no emotion.")
-    conclusions: list[str] = Field(default_factory=list, description="Begin the sentence that concludes.")
-    answer_markers: list[str] = Field(default_factory=list, description="'answer' …, before a colon or equals sign.")
-    choices: list[str] = Field(default_factory=list, description="'the answer is' …, needing no colon.")
-    options: list[str] = Field(default_factory=list, description="'option', before the letter of a lettered menu.")
+    discerning: list[str] = Field(
+        default_factory=list, description="'determine', 'tell' …; with inability: abstains."
+    )
+    possible: list[str] = Field(
+        default_factory=list, description="Words of 'no emotion *can be* inferred'."
+    )
+    undisclosed: list[str] = Field(
+        default_factory=list, description="Words of 'no emotion is *mentioned*'."
+    )
+    abstentions: list[str] = Field(
+        default_factory=list, description="Phrases that abstain by themselves."
+    )
+    blocklist: list[str] = Field(
+        default_factory=list, description="Phrases whose words mean something else."
+    )
+    frames: list[str] = Field(
+        default_factory=list, description="'a sense of …': an unlisted word here is off the menu."
+    )
+    frame_stops: list[str] = Field(
+        default_factory=list, description="Words after a frame that name no emotion."
+    )
+    conclusions: list[str] = Field(
+        default_factory=list, description="Begin the sentence that concludes."
+    )
+    answer_markers: list[str] = Field(
+        default_factory=list, description="'answer' …, before a colon or equals sign."
+    )
+    choices: list[str] = Field(
+        default_factory=list, description="'the answer is' …, needing no colon."
+    )
+    options: list[str] = Field(
+        default_factory=list, description="'option', before the letter of a lettered menu."
+    )
 
 
 class WordsSpec(VerbalizerLanguage):
@@ -359,7 +419,9 @@ class CorpusCard(Spec):
     hard_target: Literal["acted", "majority", "plurality", "released_consensus"] | None = Field(
         default=None, description="What the corpus's one label per utterance is."
     )
-    label_sets: dict[str, LabelSetSpec]
+    label_sets: dict[str, LabelSetSpec] = Field(
+        description="Empty, as labels, for a corpus that has dimensional ratings only."
+    )
     default_label_set: str = "native"
     protocols: dict[str, ProtocolSpec]
     default_protocol: str = "all"
@@ -389,8 +451,14 @@ class CorpusCard(Spec):
 
         Raises:
             UnknownNameError: For a name that the card does not have.
+            LabelSetError: For a corpus that has dimensional ratings and no classes.
         """
         wanted = name or self.default_label_set
+        if not self.label_sets:
+            raise LabelSetError(
+                f"corpus {self.id!r} has no classes (its card knows no label set), so there is no "
+                "menu to ask with; its dimensional ratings are asked with the tier 'dimensional'"
+            )
         if wanted not in self.label_sets:
             raise UnknownNameError(f"label set of corpus {self.id!r}", wanted, self.label_sets)
         spec = self.label_sets[wanted]
@@ -405,7 +473,9 @@ class LabelPlacement(Spec):
     values: dict[Literal["valence", "arousal", "dominance"], float] | None = Field(
         default=None, description="Coordinates in [-1, 1], where the source gives numbers."
     )
-    source: str | None = Field(description="Key under `sources`; null where the label is no affect.")
+    source: str | None = Field(
+        description="Key under `sources`; null where the label is no affect."
+    )
     term: str | None = Field(
         default=None, description="The word that the source rates, where it is another one."
     )

@@ -139,8 +139,24 @@ def test_what_does_not_meet_is_counted_and_kept(
     assert all(Split("all", 1, "test") in s for s in prepared("urdu").manifest().column("splits"))
     prepared("urdu").manifest().verify()
     assert report.to_json() == prepared("urdu").facts.report
-    prepare("urdu", urdu_tree, progress=False)
-    assert not any(splits_of("urdu").values())  # asked for anew each time
+    again = prepare("urdu", urdu_tree, progress=False)
+    assert not any(splits_of("urdu").values())  # asked for anew each time, and it is said
+    assert again.lost_folds == ("emobox",)
+
+
+def test_another_length_is_told(home: Path, urdu_tree: Path, tmp_path: Path) -> None:
+    """The clips are 0.1 to 0.3 s long; EmoBox says that one is 0.5 s."""
+    names = sorted(p.relative_to(urdu_tree).as_posix() for p in urdu_tree.rglob("*.wav"))
+    lines = [
+        line(n, length=length)
+        for n, length in ((names[0], 0.5), (names[1], 0.15), (names[2], None))
+    ]
+    root = write_folds(tmp_path / "emobox", {"1/test": lines})
+    report = prepare("urdu", urdu_tree, emobox_root=root, progress=False)
+    assert report.emobox is not None
+    first = Path(names[0]).stem
+    assert report.emobox.lengths == (f"{first}: 0.200 s here, 0.500 s in EmoBox",)
+    assert prepared("urdu").facts.report["emobox"]["n_length_differs"] == 1
 
 
 def test_the_digest_covers_the_folds(home: Path, urdu_tree: Path, tmp_path: Path) -> None:
@@ -169,7 +185,8 @@ def test_the_protocol_is_chosen_though_the_card_lacks_it(
         asked = RunOptions(**options)
         return len(select(entry.card, entry.manifest(), entry.card.label_set(), asked).rows)
 
-    assert chosen(protocol="emobox") == 5
+    assert chosen(protocol="emobox") == 7  # a protocol of the manifest alone: folds are pooled
+    assert chosen(protocol="emobox", fold=1) == 5
     assert chosen(protocol="emobox", fold=2) == 2
     assert chosen(protocol="emobox", fold="all") == 7
     assert chosen() == 12

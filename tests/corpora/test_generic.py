@@ -18,7 +18,7 @@ import pytest
 
 from voxemo_tasks import registry
 from voxemo_tasks.corpora import check, prepare, prepared
-from voxemo_tasks.errors import CorpusError, DataRoomError
+from voxemo_tasks.errors import CorpusError, DataRoomError, LabelSetError
 from voxemo_tasks.records import Split, Utterance
 from voxemo_tasks.rooms import read_yaml
 from voxemo_tasks.specs import CorpusCard
@@ -297,7 +297,6 @@ def test_tables_that_are_not_there_or_two(home: Path, root: Path, own: Own) -> N
     ("options", "words"),
     [
         ({"columns": {"path": "p", "label": "l", "emotion": "e"}}, "emotion: no such field; known"),
-        ({"columns": {"path": "p"}}, "names neither raw_label nor label"),
         ({"columns": {"label": "l"}}, "does not name path"),
         ({"colums": {}}, "colums"),
     ],
@@ -317,9 +316,44 @@ def test_a_column_that_the_card_names_and_an_unknown_encoding(
     own("manifest", columns={"path": "Datei", "label": "label"})
     with pytest.raises(CorpusError, match=r"csv:1: has no column Datei, which the card names"):
         prepare("own", root, progress=False)
+    own("manifest", columns={"path": "path"})
+    with pytest.raises(CorpusError, match=r"csv:1: has neither a column raw_label nor label"):
+        prepare("own", root, progress=False)
     own("manifest", encoding="utf-9")
     with pytest.raises(CorpusError, match="'utf-9' is no encoding"):
         prepare("own", root, progress=False)
+
+
+def test_a_corpus_with_ratings_and_no_classes(home: Path, root: Path, own: Own) -> None:
+    (root / "manifest.csv").write_text("path,valence,arousal\né.wav,1.5,-2\na b/1.wav,,\n")
+    scale = {"low": -3, "high": 3}
+    card = own("manifest", {"labels": {}, "label_sets": {}, "dimensions": scale})
+    with pytest.raises(LabelSetError, match="'own' has no classes"):
+        card.label_set()
+    first, second = taken(root)
+    assert (second.label, second.valence, second.arousal) == (None, 1.5, -2.0)
+    assert (first.label, first.valence) == (None, None)
+
+
+def test_a_card_of_the_user(home: Path, root: Path) -> None:
+    (root / "manifest.csv").write_text("path,label\né.wav,angry\na b/1.wav,sad\n")
+    docs = (ROOT / "docs" / "corpora.md").read_text(encoding="utf-8")
+    card = docs.partition("```yaml\n")[2].partition("```")[0]
+    assert "id: my_corpus" in card
+    cards = home / "cards"
+    cards.mkdir(parents=True)
+    (cards / "my_corpus.yaml").write_text(card, encoding="utf-8")
+    assert prepare("my_corpus", root, progress=False).n == 2
+    assert "my_corpus" in [c.id for c in registry.corpora()]
+    (cards / "urdu.yaml").write_text(card.replace("my_corpus", "urdu"), encoding="utf-8")
+    with pytest.raises(DataRoomError, match="card urdu, which the package has too"):
+        registry.corpora()
+    (cards / "urdu.yaml").unlink()
+    (cards / "my_corpus.yaml").write_text(card.replace("elicitation", "elicted"), encoding="utf-8")
+    with pytest.raises(DataRoomError, match=r"my_corpus\.yaml"):
+        registry.corpora()
+    (cards / "my_corpus.yaml").unlink()
+    assert "my_corpus" not in [c.id for c in registry.corpora()]
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity"])

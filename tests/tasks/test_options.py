@@ -22,6 +22,7 @@ def test_all_keys() -> None:
         "fold": "all",
         "role": "valid",
         "label_set": "four",
+        "target": "plurality",
         "prompts": "direct_en@1+direct_en",
         "prompt_language": "de",
         "verbalizer": "closed_set@1",

@@ -12,7 +12,7 @@ from ..errors import CorpusError, NotPreparedError
 
 if TYPE_CHECKING:
     from ..corpora import PrepareReport
-    from ..corpora.prepare import FoldSpeakers
+    from ..corpora.folds import FoldSpeakers
     from ..specs import CorpusCard
 
 _NAMED = 10
@@ -34,6 +34,16 @@ def add_parser(subparsers: Any) -> None:
     show.add_argument("id", metavar="ID")
     show.add_argument("--json", action="store_true", help="as JSON")
     show.set_defaults(func=_show)
+
+    ontology = commands.add_parser(
+        "ontology",
+        help="the canonical labels in the plane of valence and arousal, mapping rules; or the notes "
+        "on a culture",
+    )
+    ontology.add_argument("--culture", action="append", default=[], metavar="CODE")
+    ontology.add_argument("--language", action="append", default=[], metavar="TAG")
+    ontology.add_argument("--json", action="store_true", help="as JSON")
+    ontology.set_defaults(func=_ontology)
 
     prepare = commands.add_parser(
         "prepare", help="read a local copy and write its manifest; downloads nothing"
@@ -141,11 +151,14 @@ def _show(args: argparse.Namespace) -> int:
         "languages": ", ".join(card.languages),
         "culture": _or_dash(card.culture),
         "elicitation": card.elicitation,
-        "labels": ", ".join(f"{raw} → {label}" for raw, label in card.labels.items()),
+        "labels": ", ".join(f"{raw} → {label}" for raw, label in card.labels.items()) or "-",
+        "label rule": _label_rules(card),
+        "hard target": _hard_target(card),
         "label sets": "; ".join(
             f"{name} ({len(spec.labels)}): {', '.join(spec.labels)}"
             for name, spec in card.label_sets.items()
-        ),
+        )
+        or "none: dimensional ratings only",
         "protocols": "; ".join(
             f"{name}{' (default)' if name == card.default_protocol else ''}: {spec.description}"
             for name, spec in card.protocols.items()
@@ -157,13 +170,27 @@ def _show(args: argparse.Namespace) -> int:
         "dimensions": f"{card.dimensions.low:g} to {card.dimensions.high:g}"
         if card.dimensions
         else "-",
+        "context": "; ".join(
+            f"{name.replace('_', ' ')}: {value}"
+            for name, value in card.context.model_dump().items()
+            if value is not None
+        )
+        or "-",
+        "contamination": "not known"
+        if card.contamination is None
+        else "; ".join(
+            f"{c.model}{f' ({c.part})' if c.part else ''}, says {c.source}"
+            for c in card.contamination
+        )
+        or "none known",
         "licence": card.licence,
         "access": card.access,
         "url": _or_dash(card.url),
         "citation": _or_dash(card.citation),
         "layout": card.layout,
         "known defects": "; ".join(card.known_defects) or "-",
-        "membership": _or_dash(card.membership),
+        "membership": _or_dash(card.membership)
+        + (f" [{card.membership_grade}]" if card.membership_grade else ""),
         "verified on": card.verified_on,
         "notes": _or_dash(card.notes),
         "prepared": "no"
@@ -184,6 +211,62 @@ def _show(args: argparse.Namespace) -> int:
                 break_on_hyphens=False,
             )
         )
+    return 0
+
+
+def _label_rules(card: CorpusCard) -> str:
+    if not card.labels:
+        return "-"
+    exceptions = [f"{raw}: {rule}" for raw, rule in card.label_rules.items()]
+    rest = f"; except {', '.join(exceptions)}" if exceptions else ""
+    return f"{card.label_rule or 'not stated'}{rest}"
+
+
+def _hard_target(card: CorpusCard) -> str:
+    from ..labels import HARD_TARGETS
+
+    if card.hard_target is None:
+        return "-"
+    return f"{card.hard_target}: {HARD_TARGETS[card.hard_target]}"
+
+
+def _ontology(args: argparse.Namespace) -> int:
+    from .. import registry
+
+    ontology = registry.ontology()
+    notes = registry.culture_notes(args.culture, args.language)
+    if args.culture or args.language:
+        if args.json:
+            said = {k: {**n.model_dump(), "source": source} for k, (n, source) in notes.items()}
+            print(json.dumps(said, indent=2, ensure_ascii=False))
+            return 0
+        for name, (note, source) in notes.items():
+            print(f"{name} ({note.topic}; {', '.join(note.cultures)}): {note.note}\n    {source}")
+        if not notes:
+            print("no note")
+        return 0
+    if args.json:
+        print(json.dumps(ontology.model_dump(by_alias=True), indent=2, ensure_ascii=False))
+        return 0
+    cells = [["LABEL", "VALENCE", "AROUSAL", "VALUES", "SOURCE"]]
+    for label, placed in ontology.labels.items():
+        values = ", ".join(f"{k[0].upper()} {v:g}" for k, v in (placed.values or {}).items())
+        cells.append(
+            [
+                label,
+                _or_dash(placed.valence),
+                _or_dash(placed.arousal),
+                values or "-",
+                _or_dash(placed.source),
+            ]
+        )
+    print(_aligned(cells))
+    for title, entries in (("rules", ontology.rules), ("sources", ontology.sources)):
+        print(f"\n{title}")
+        for name, text in entries.items():
+            print(
+                textwrap.fill(f"{name}: {text}", 100, initial_indent="  ", subsequent_indent="    ")
+            )
     return 0
 
 
@@ -213,6 +296,11 @@ def _print_prepared(report: PrepareReport) -> None:
     print(f"manifest  {shown(report.path)}{'' if report.registered else ' (not registered)'}")
     print(f"digest    {report.digest}")
     _print_folds(report)
+    if report.lost_folds:
+        print(
+            f"note      the manifest before this one had the protocol(s) "
+            f"{', '.join(report.lost_folds)}, which are gone; --emobox-root adds EmoBox's"
+        )
     _print_named("recorded as unusable", list(map(str, report.unusable)), " file(s)")
     outside = list(map(str, report.not_in_corpus))
     _print_named("left out, not part of the corpus", outside, " file(s)")
@@ -229,6 +317,7 @@ def _print_folds(report: PrepareReport) -> None:
         _print_named("lines of EmoBox without an utterance", met.lines)
         _print_named("utterances without a line of EmoBox", met.utterances)
         _print_named("files in its fold folders that are no fold files", met.passed_over)
+        _print_named("utterances whose length is not EmoBox's", met.lengths)
     divided = [fold for fold in report.folds if fold.train + fold.valid]
     for fold in divided[:_FOLDS]:
         parts = (("train", fold.train), ("valid", fold.valid), ("test", fold.test))

@@ -11,7 +11,7 @@ from ..audio import decode, sha256_of, shown
 from ..errors import AudioError, CorpusError
 from ..records import Utterance
 from .manifest import Manifest
-from .prepare import ahead, by_file
+from .measuring import ahead, by_file
 from .readers import Problem, reader
 from .registered import Prepared, command, prepared
 

@@ -38,6 +38,9 @@ PROTOCOL = "emobox"
 SLACK_S = 0.02
 """Two tables of the same segments round their times differently, by less than this."""
 
+LENGTH_SLACK_S = 0.1
+"""Two tools count the samples of a compressed clip differently, by less than this."""
+
 _FILE = re.compile(r"(?P<id>.+)_(?P<role>train|valid|test)_fold_(?P<fold>[1-9][0-9]*)\.jsonl")
 _FOLDER = re.compile(r"fold_(?P<fold>[1-9][0-9]*)")
 _LISTED = 10
@@ -54,6 +57,7 @@ class Line:
         wav: Path below ``downloads/<id>/``.
         start_s: Start of the segment in seconds; ``None`` with ``end_s`` for a whole file.
         roles: ``(fold, role)`` in every fold that has it.
+        length_s: How long EmoBox found it.
     """
 
     key: str
@@ -61,6 +65,7 @@ class Line:
     start_s: float | None
     end_s: float | None
     roles: tuple[tuple[int, str], ...]
+    length_s: float | None = None
 
     def splits(self) -> tuple[Split, ...]:
         return tuple(Split(PROTOCOL, fold, role) for fold, role in self.roles)  # type: ignore[arg-type]
@@ -91,6 +96,8 @@ class Matching:
         lines: Keys and paths of the lines without an utterance.
         utterances: Ids and paths of the utterances without a line.
         passed_over: As in ``Folds``.
+        lengths: Utterances that met a line of another length: another cut of the corpus, or the
+            wrong line.
     """
 
     folder: Path
@@ -98,6 +105,7 @@ class Matching:
     lines: tuple[str, ...]
     utterances: tuple[str, ...]
     passed_over: tuple[str, ...]
+    lengths: tuple[str, ...] = ()
 
     def to_json(self) -> Json:
         """Counts, and the first ten of each side."""
@@ -109,6 +117,8 @@ class Matching:
             "n_utterances_without_line": len(self.utterances),
             "utterances_without_line": list(self.utterances[:_LISTED]),
             "passed_over": list(self.passed_over),
+            "n_length_differs": len(self.lengths),
+            "length_differs": list(self.lengths[:_LISTED]),
         }
 
 
@@ -127,12 +137,14 @@ def read_folds(corpus_id: str, root: Path) -> Folds:
     if not folder.is_dir():
         raise _no_folder(corpus_id, root)
     roles: dict[tuple[str, str, float | None, float | None], list[tuple[int, str]]] = {}
+    lengths: dict[tuple[str, str, float | None, float | None], float | None] = {}
     passed_over: list[str] = []
     numbers: set[int] = set()
     for file, fold, role in _fold_files(corpus_id, folder, passed_over):
         numbers.add(fold)
-        for line in _lines(file):
+        for line, length_s in _lines(file):
             roles.setdefault(line, []).append((fold, role))
+            lengths.setdefault(line, length_s)
     if not numbers:
         raise CorpusError(
             f"{shown(folder)}: has no fold; looked for fold_<N>/{corpus_id}_"
@@ -140,7 +152,9 @@ def read_folds(corpus_id: str, root: Path) -> Folds:
         )
     if not roles:
         raise CorpusError(f"{shown(folder)}: its fold files are all empty; fetch EmoBox again")
-    lines = tuple(Line(*line, tuple(sorted(set(found)))) for line, found in roles.items())
+    lines = tuple(
+        Line(*line, tuple(sorted(set(found))), lengths[line]) for line, found in roles.items()
+    )
     return Folds(folder, lines, tuple(passed_over))
 
 
@@ -178,7 +192,10 @@ def _fold_files(
                 yield file, found, name["role"]
 
 
-def _lines(file: Path) -> Iterator[tuple[str, str, float | None, float | None]]:
+_Read = tuple[tuple[str, str, float | None, float | None], float | None]
+
+
+def _lines(file: Path) -> Iterator[_Read]:
     number = 0
     try:
         with file.open(encoding="utf-8-sig") as stream:
@@ -191,7 +208,7 @@ def _lines(file: Path) -> Iterator[tuple[str, str, float | None, float | None]]:
         raise CorpusError(f"{shown(file)}: cannot be read ({error.strerror or error})") from error
 
 
-def _line(text: str, where: str) -> tuple[str, str, float | None, float | None]:
+def _line(text: str, where: str) -> _Read:
     try:
         row: Any = json.loads(text)
     except json.JSONDecodeError as error:
@@ -201,13 +218,13 @@ def _line(text: str, where: str) -> tuple[str, str, float | None, float | None]:
     key, wav = row.get("key"), row.get("wav")
     if not isinstance(key, str) or not isinstance(wav, str) or not key or not wav:
         raise CorpusError(f"{where}: has no key or no wav; is it a fold file of EmoBox?")
-    times = [row.get("start_time"), row.get("end_time")]
+    times = [row.get("start_time"), row.get("end_time"), row.get("length")]
     for time in times:
         if time is not None and (isinstance(time, bool) or not isinstance(time, int | float)):
             raise CorpusError(f"{where}: the time {time!r} is not a number of seconds")
     parts = wav.split("/")
     below = "/".join(parts[2:]) if parts[0] == "downloads" and len(parts) > 2 else wav
-    return key, below, times[0], times[1]
+    return (key, below, times[0], times[1]), times[2]
 
 
 def match(
@@ -216,6 +233,7 @@ def match(
     ids: Sequence[str],
     paths: Sequence[str],
     segments: Sequence[tuple[float | None, float | None]],
+    durations: Sequence[float | None] = (),
 ) -> tuple[list[tuple[Split, ...]], Matching]:
     """EmoBox's roles for the utterances of a local copy.
 
@@ -225,6 +243,7 @@ def match(
         ids: Utterance ids.
         paths: Their paths below the corpus root.
         segments: Their start and end in seconds.
+        durations: Their lengths in seconds, to compare with EmoBox's; may be left out.
 
     Returns:
         The splits of each utterance under protocol ``emobox``, empty where it has no line; and who
@@ -291,8 +310,17 @@ def match(
             f"{ids[i]}: {shown(paths[i])}" for i in range(len(ids)) if i not in of_row
         ),
         passed_over=folds.passed_over,
+        lengths=tuple(
+            f"{ids[row]}: {durations[row]:.3f} s here, {lines[line].length_s:.3f} s in EmoBox"
+            for row, line in sorted(of_row.items())
+            if durations and _differ(durations[row], lines[line].length_s)
+        ),
     )
     return splits, matching
+
+
+def _differ(ours: float | None, theirs: float | None) -> bool:
+    return ours is not None and theirs is not None and abs(ours - theirs) > LENGTH_SLACK_S
 
 
 def _unique(names: Iterable[Hashable]) -> dict[Hashable, int]:

@@ -6,101 +6,34 @@ Arrow columns; at most a few hundred utterances are Python objects at a time.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import tempfile
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from .. import __version__
-from ..audio import AudioFacts, probe, sha256_of, shown
-from ..audio.files import require_channel, require_segment, segment_frames
-from ..errors import AudioError, BrokenInstallError, CorpusError, OptionError, StoreError
+from ..audio import shown
+from ..errors import BrokenInstallError, CorpusError, StoreError
 from ..home import write_atomically
-from ..records import AudioRef, Json, Split, Utterance
+from ..records import Json, Split, Utterance
 from ..registry import corpus
 from ..rooms import PACKAGE
 from ..specs import CorpusCard
 from . import emobox
 from .expect import Difference, expect
-from .manifest import Facts, Manifest, digest_of_rows, leaves_root, table_of, to_parquet
+from .folds import FoldSpeakers, fold_speakers
+from .manifest import Facts, Manifest, digest_of_rows, leaves_root, read_facts, table_of, to_parquet
+from .measuring import measured
 from .readers import Problem, audio_root, reader
 from .registered import command, register, registered_path
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 _NAMED = 10
 _RECORDED = 1000
-_AHEAD_PER_WORKER = 8
-
-
-@dataclass(frozen=True, slots=True)
-class FoldSpeakers:
-    """Whether a fold tests speakers that its train or valid part has, too.
-
-    Attributes:
-        protocol: The protocol.
-        fold: The fold.
-        train: Utterances; likewise ``valid`` and ``test``.
-        speakers: Distinct speakers of the test part.
-        shared: Those of them that stand in the train or valid part.
-        unknown: Utterances of the fold without a speaker.
-    """
-
-    protocol: str
-    fold: int
-    train: int
-    valid: int
-    test: int
-    speakers: int
-    shared: int
-    unknown: int
-
-    @property
-    def disjoint(self) -> bool | None:
-        """``None`` where it cannot be told: one part alone, or speakers that are not known."""
-        if not self.test or not self.train + self.valid:
-            return None
-        return False if self.shared else None if self.unknown else True
-
-    def to_json(self) -> Json:
-        return asdict(self) | {"speaker_disjoint": self.disjoint}
-
-
-def fold_speakers(table: Any) -> list[FoldSpeakers]:
-    """Every fold of every protocol of a manifest's table, sorted."""
-    heard: dict[tuple[str, int], dict[str, Counter[str | None]]] = {}
-    columns = (table["splits"].to_pylist(), table["speaker"].to_pylist())
-    for splits, speaker in zip(*columns, strict=True):
-        for split in splits:
-            roles = heard.setdefault((split["protocol"], split["fold"]), {})
-            roles.setdefault(split["role"], Counter())[speaker] += 1
-    folds = []
-    for (protocol, fold), roles in sorted(heard.items()):
-        train, valid, test = (roles.get(role, Counter()) for role in ("train", "valid", "test"))
-        tested = test.keys() - {None}
-        folds.append(
-            FoldSpeakers(
-                protocol=protocol,
-                fold=fold,
-                train=train.total(),
-                valid=valid.total(),
-                test=test.total(),
-                speakers=len(tested),
-                shared=len(tested & (train.keys() | valid.keys())),
-                unknown=train[None] + valid[None] + test[None],
-            )
-        )
-    return folds
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +55,7 @@ class PrepareReport:
         seconds: Wall time.
         folds: Size and speakers of every fold of every protocol.
         emobox: How EmoBox's folds met the utterances, where they were asked for.
+        lost_folds: Protocols that the manifest before this one had, and this one has not.
     """
 
     corpus_id: str
@@ -137,6 +71,7 @@ class PrepareReport:
     seconds: float
     folds: tuple[FoldSpeakers, ...] = ()
     emobox: emobox.Matching | None = None
+    lost_folds: tuple[str, ...] = ()
 
     @property
     def usable(self) -> int:
@@ -208,6 +143,7 @@ def prepare(
     card, card_digest = corpus(corpus_id)
     source = _root(card, root)
     target = registered_path(corpus_id) if out is None else Path(out).expanduser().absolute()
+    before = _protocols_before(target)
     _require_writable(target)
     folds = None
     if emobox_root is not None:
@@ -218,7 +154,7 @@ def prepare(
     unusable: list[Problem] = []
     not_in_corpus: list[Problem] = []
     found = reader(card.reader.family)(card, source)
-    rows = _measured(source, _completed(card, found, not_in_corpus), workers)
+    rows = measured(source, _completed(card, found, not_in_corpus), workers)
     table = table_of(_noting(_shown_progress(rows, card, progress), unusable))
     if not table.num_rows:
         raise CorpusError(
@@ -267,18 +203,29 @@ def prepare(
         seconds=time.monotonic() - started,
         folds=speakers,
         emobox=matching,
+        lost_folds=tuple(sorted(before - {fold.protocol for fold in speakers})),
     )
+
+
+def _protocols_before(target: Path) -> set[str]:
+    """Protocols of the manifest that is about to be replaced; none where it cannot be read."""
+    try:
+        facts, _ = read_facts(target)
+    except CorpusError:
+        return set()
+    return {fold["protocol"] for fold in facts.report.get("folds", [])}
 
 
 def _with_folds(table: Any, corpus_id: str, folds: emobox.Folds) -> tuple[Any, emobox.Matching]:
     """The rows with EmoBox's splits, in place of those that the reader may have given them."""
     import pyarrow as pa
 
-    ids, paths, starts, ends, splits = (
-        table[name].to_pylist() for name in ("utterance_id", "path", "start_s", "end_s", "splits")
+    ids, paths, starts, ends, durations, splits = (
+        table[name].to_pylist()
+        for name in ("utterance_id", "path", "start_s", "end_s", "duration_s", "splits")
     )
     segments = list(zip(starts, ends, strict=True))
-    found, matching = emobox.match(folds, corpus_id, ids, paths, segments)
+    found, matching = emobox.match(folds, corpus_id, ids, paths, segments, durations)
     cells = []
     for had, new in zip(splits, found, strict=True):
         both = [s for s in had if s["protocol"] != emobox.PROTOCOL] + [asdict(s) for s in new]
@@ -376,7 +323,7 @@ def _require_finite(utterance: Utterance) -> None:
 
 
 def _canonical(card: CorpusCard, raw: str | None) -> str | None:
-    return None if raw is None else card.labels[raw]
+    return None if raw is None or not card.labels else card.labels[raw]
 
 
 def _canonical_votes(card: CorpusCard, utterance: Utterance) -> dict[str, int] | None:
@@ -399,88 +346,6 @@ def _splits(card: CorpusCard, utterance: Utterance) -> tuple[Split, ...]:
     if "all" in card.protocols and all(s.protocol != "all" for s in splits):
         splits = (Split("all", 1, "test"), *splits)
     return splits
-
-
-def file_facts(path: Path) -> tuple[AudioFacts, str]:
-    """Header and digest of a file.
-
-    Raises:
-        AudioError: For a file that cannot be used.
-    """
-    return probe(path), sha256_of(path)
-
-
-def by_file(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:
-    """Neighbours that lie in the same file, together: a file is read once for all of them."""
-    return (list(group) for _, group in groupby(utterances, key=lambda u: u.path))
-
-
-def ahead(
-    items: Iterable[T], work: Callable[[T], R], workers: int | None
-) -> Generator[tuple[T, Future[R]], None, None]:
-    """Work on items in threads: in order, and a bounded number of them ahead.
-
-    Args:
-        items: Taken as they are needed.
-        work: What to do with one.
-        workers: Threads; ``None`` is four more than CPUs, at most 32.
-
-    Raises:
-        OptionError: For ``workers`` below 1.
-    """
-    if workers is not None and workers < 1:
-        raise OptionError(f"workers={workers}; at least 1 is needed to read anything")
-    n = workers or min(32, (os.cpu_count() or 1) + 4)
-    waiting: deque[tuple[T, Future[R]]] = deque()
-    pool = ThreadPoolExecutor(n, thread_name_prefix="voxemo-files")
-    try:
-        for item in items:
-            waiting.append((item, pool.submit(work, item)))
-            if len(waiting) >= n * _AHEAD_PER_WORKER:
-                yield waiting.popleft()
-        while waiting:
-            yield waiting.popleft()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _measured(
-    root: Path, utterances: Iterable[Utterance], workers: int | None
-) -> Iterator[Utterance]:
-    groups = ahead(by_file(utterances), lambda group: file_facts(root / group[0].path), workers)
-    with contextlib.closing(groups):
-        for group, future in groups:
-            for utterance in group:
-                try:
-                    audio, sha256 = future.result()
-                    duration_s = segment_length(root, utterance, audio)
-                except AudioError as error:
-                    reason = str(error).removeprefix(f"{shown(root / utterance.path)}: ")
-                    yield replace(utterance, error=reason)
-                else:
-                    yield replace(
-                        utterance,
-                        duration_s=duration_s,
-                        sampling_rate_hz=audio.sampling_rate_hz,
-                        sha256=sha256,
-                    )
-
-
-def segment_length(root: Path, utterance: Utterance, audio: AudioFacts) -> float:
-    """Seconds of an utterance in a file whose header is known.
-
-    Raises:
-        AudioError: Where the file has no such segment or channel.
-    """
-    path = str(root / utterance.path)
-    start_s = utterance.start_s or 0.0
-    ref = AudioRef(path, "", start_s, utterance.end_s, utterance.channel)
-    require_segment(ref)
-    require_channel(ref, audio.channels)
-    start, end = segment_frames(ref, audio.sampling_rate_hz, audio.frames)
-    if utterance.end_s is None and not utterance.start_s:
-        return audio.duration_s
-    return (end - start) / audio.sampling_rate_hz
 
 
 def _noting(rows: Iterable[Utterance], unusable: list[Problem]) -> Iterator[Utterance]:

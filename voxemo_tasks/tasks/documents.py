@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from ..corpora import Manifest, Prepared
 from ..errors import OptionError
 from ..home import home, write_atomically
-from ..labels import LabelSet
+from ..labels import LabelSet, voted
 from ..records import Json, Split, Utterance, digest_of
 from ..specs import CorpusCard
 from .options import RunOptions
@@ -120,7 +120,8 @@ def select(
     """
     protocol = options.protocol or card.default_protocol
     known = card.protocols.get(protocol)
-    default = 1 if known is None else known.default_fold
+    # Folds that only the manifest knows (EmoBox's) are pooled unless one is asked for.
+    default: int | str = "all" if known is None else known.default_fold
     fold = options.fold if options.fold is not None else default
     splits = manifest.column("splits")
     if protocol == LOSO and known is None:
@@ -135,16 +136,26 @@ def select(
                 f"{', '.join(allowed)}"
             )
     excluded = {"label outside the label set": 0, "no label": 0, "file unusable": 0}
+    voting = options.target != "released"
+    if voting:
+        excluded |= {"no votes": 0, f"no {options.target} of the votes": 0}
     chosen: list[tuple[str, int]] = []
     folds: set[int] = set()
-    columns = (manifest.column(c) for c in ("utterance_id", "label", "error"))
-    for row, (uid, label, error, roles) in enumerate(zip(*columns, splits, strict=True)):
+    columns = (manifest.column(c) for c in ("utterance_id", "label", "votes", "error"))
+    for row, (uid, label, votes, error, roles) in enumerate(zip(*columns, splits, strict=True)):
         mine = [split for split in roles if split.protocol == protocol]
         folds.update(split.fold for split in mine)
         if not any(s.role == options.role and fold in ("all", s.fold) for s in mine):
             continue
         if error is not None:
             excluded["file unusable"] += 1
+        elif voting:
+            if not votes:
+                excluded["no votes"] += 1
+            elif gold_of(label, votes, label_set, options.target) is None:
+                excluded[f"no {options.target} of the votes"] += 1
+            else:
+                chosen.append((hash_order(card.id, uid), row))
         elif label is None:
             excluded["no label"] += 1
         elif label_set.of(label) is None:
@@ -162,6 +173,15 @@ def select(
     )
 
 
+def gold_of(
+    label: str | None, votes: Mapping[str, int] | None, label_set: LabelSet, target: str
+) -> str | None:
+    """The one gold label of an utterance under a label set and a target rule."""
+    if target == "released":
+        return label_set.of(label)
+    return voted(label_set.of_votes(votes or {})[0], target)
+
+
 class Documents(Sequence[Json]):
     """The documents of a task: one per utterance, made when looked at.
 
@@ -171,13 +191,19 @@ class Documents(Sequence[Json]):
     features: dict[str, Any]
 
     def __init__(
-        self, corpus: str, manifest: Manifest, label_set: LabelSet, rows: Sequence[int]
+        self,
+        corpus: str,
+        manifest: Manifest,
+        label_set: LabelSet,
+        rows: Sequence[int],
+        target: str = "released",
     ) -> None:
         self.features = {}
         self._corpus = corpus
         self._manifest = manifest
         self._label_set = label_set
         self._rows = rows
+        self._target = target
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -192,16 +218,17 @@ class Documents(Sequence[Json]):
         return map(self._document, self._manifest.utterances(self._rows))
 
     def _document(self, utterance: Utterance) -> Json:
-        return describe(utterance, self._label_set) | {
+        return describe(utterance, self._label_set, self._target) | {
             "audio": self._manifest.audio_ref(utterance).to_json()
         }
 
 
-def describe(utterance: Utterance, label_set: LabelSet) -> Json:
+def describe(utterance: Utterance, label_set: LabelSet, target: str = "released") -> Json:
     """What a score needs to know of an utterance; nulls left out."""
     data = utterance.to_json()
     kept = {key: data[key] for key in KEPT if data[key] is not None}
-    return kept | {"label": label_set.of(utterance.label)}
+    gold = gold_of(utterance.label, utterance.votes, label_set, target)
+    return kept | {"label": gold}
 
 
 def write_documents(header: Json, documents: Documents) -> tuple[Path, str]:
@@ -236,4 +263,5 @@ def corpus_facts(prepared: Prepared, card_digest: str) -> Json:
         "manifest_sha256": prepared.digest,
         "synthetic": prepared.card.synthetic,
         "licence": prepared.card.licence,
+        "hard_target": prepared.card.hard_target,
     }

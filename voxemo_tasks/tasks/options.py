@@ -16,6 +16,7 @@ from ..errors import OptionError
 from ..records import Json
 
 ROLES = ("train", "valid", "test")
+TARGETS = ("released", "majority", "plurality")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class RunOptions:
         fold: Fold of the protocol, or ``all``.
         role: Which part of the fold is asked about.
         label_set: Menu; default: the card's.
+        target: What the one gold label is: ``released`` (the corpus's own label, by the rule that
+            its card names) or ``majority`` or ``plurality`` of the votes within the label set.
         prompts: Prompt ids (``id`` or ``id@version``); default: the tier's own.
         prompt_language: Language of the tier's prompt.
         verbalizer: Verbalizer; default: the one that the prompt registers.
@@ -39,6 +42,7 @@ class RunOptions:
     fold: int | Literal["all"] | None = None
     role: str = "test"
     label_set: str | None = None
+    target: str = "released"
     prompts: tuple[str, ...] = ()
     prompt_language: str = "en"
     verbalizer: str | None = None
@@ -82,11 +86,13 @@ def parse_options(metadata: Mapping[str, Any], *, strict: bool) -> RunOptions:
             )
     values: dict[str, Any] = {k: metadata[k] for k in NAMES if metadata.get(k) is not None}
     given = tuple(sorted(values))
-    for key in ("protocol", "label_set", "verbalizer", "prompt_language", "role"):
+    for key in ("protocol", "label_set", "verbalizer", "prompt_language", "role", "target"):
         if key in values and not isinstance(values[key], str):
             raise OptionError(f"--metadata: {key}={values[key]!r} must be text")
     if "role" in values and values["role"] not in ROLES:
         raise OptionError(f"--metadata: role={values['role']!r}; allowed: {', '.join(ROLES)}")
+    if "target" in values and values["target"] not in TARGETS:
+        raise OptionError(f"--metadata: target={values['target']!r}; allowed: {', '.join(TARGETS)}")
     if "prompts" in values:
         listed = values["prompts"]
         listed = listed.split("+") if isinstance(listed, str) else listed

@@ -114,7 +114,9 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             )
         manifest = self._prepared.manifest()
         self.selection = select(self.card, manifest, self.label_set, self.options)
-        self._documents = Documents(self.card.id, manifest, self.label_set, self.selection.rows)
+        self._documents = Documents(
+            self.card.id, manifest, self.label_set, self.selection.rows, self.options.target
+        )
 
     def download(self, *args: Any, **kwargs: Any) -> None:
         """Nothing is downloaded: the documents are those of the prepared manifest."""

@@ -41,6 +41,18 @@ def tags(card: CorpusCard, tier: str) -> list[str]:
     return [f"voxemo_{card.id}", f"voxemo_{tier}", *sorted(f"voxemo_lang_{x}" for x in languages)]
 
 
+DIMENSIONAL = "dimensional"
+
+
+def tiers_of(card: CorpusCard) -> list[str]:
+    """The tiers that can be asked of a corpus: classes need a menu, ratings a scale."""
+    return [
+        tier
+        for tier in registry.tiers()
+        if (card.dimensions is not None if tier == DIMENSIONAL else card.label_sets)
+    ]
+
+
 def files() -> dict[str, str]:
     """Relative path → content of every file of the tree, a function of registry and home alone."""
     out: dict[str, str] = {}
@@ -48,7 +60,7 @@ def files() -> dict[str, str]:
     ready: list[str] = []
     prepared_now = set(prepared_ids())
     for card in registry.corpora():
-        for tier in registry.tiers():
+        for tier in tiers_of(card):
             name = task_name(card.id, tier)
             everything.append(name)
             if card.id in prepared_now:
@@ -171,7 +183,7 @@ def known_tags() -> dict[str, list[str]]:
     """Tag → names of its tasks."""
     out: dict[str, list[str]] = {}
     for card in registry.corpora():
-        for tier in registry.tiers():
+        for tier in tiers_of(card):
             for tag in tags(card, tier):
                 out.setdefault(tag, []).append(task_name(card.id, tier))
     return dict(sorted(out.items()))
@@ -195,7 +207,7 @@ def members(names: list[str]) -> list[str]:
     all_tags = known_tags()
     prepared_now = set(prepared_ids())
     for card in registry.corpora():
-        for tier in registry.tiers():
+        for tier in tiers_of(card):
             task = task_name(card.id, tier)
             for name in names:
                 if (

@@ -529,9 +529,7 @@ _ORDER = tuple(_HANDLERS)
 _QUIET = frozenset({Role.EMOTION_NOUN, Role.VOICE, Role.ALONE})
 
 
-def _tokens(
-    split: Splitter, text: str, start: int, end: int, first_word: int
-) -> list[_Token]:
+def _tokens(split: Splitter, text: str, start: int, end: int, first_word: int) -> list[_Token]:
     tokens: list[_Token] = []
     word = first_word
     for match in split.iter_tokens(text, start, end):

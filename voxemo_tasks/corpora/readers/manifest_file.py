@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from ...audio import shown
 from ...errors import CorpusError
-from ...records import Split, Utterance
+from ...records import Utterance
 from ...specs import CorpusCard, Spec
 from ..manifest import COLUMNS, leaves_root
 from .base import Problem, audio_files_below, options, require_root, wrong_layout
+from .cells import CONVERT, splits, text
 
 FILES = ("manifest.csv", "manifest.tsv", "manifest.jsonl", "manifest.parquet")
 """What the table is called where the card does not say."""
@@ -30,7 +30,6 @@ FILES = ("manifest.csv", "manifest.tsv", "manifest.jsonl", "manifest.parquet")
 MEASURED = ("duration_s", "sampling_rate_hz", "sha256", "error")
 """Columns of a manifest that ``prepare`` reads from the files themselves; passed over."""
 
-NUMBERS = ("start_s", "end_s", "valence", "arousal", "dominance")
 SPLIT = ("protocol", "fold", "role")
 FIELDS: tuple[str, ...] = tuple(name for name in COLUMNS if name not in MEASURED) + SPLIT
 """What a column can be."""
@@ -63,17 +62,9 @@ class Options(Spec):
             raise ValueError(
                 f"columns: {', '.join(unknown)}: no such field; known: {', '.join(FIELDS)}"
             )
-        if self.columns and not {"raw_label", "label"} & self.columns.keys():
-            raise ValueError("columns: names neither raw_label nor label")
         if self.columns and "path" not in self.columns:
             raise ValueError("columns: does not name path")
         return self
-
-
-class _Split(Spec):
-    protocol: str
-    fold: int = Field(ge=1)
-    role: Literal["train", "valid", "test"]
 
 
 def read(card: CorpusCard, root: Path) -> Iterator[Utterance | Problem]:
@@ -93,7 +84,7 @@ def read(card: CorpusCard, root: Path) -> Iterator[Utterance | Problem]:
     file = _file(card, root, wanted)
     lines: dict[str, str] = {}
     named: set[str] = set()
-    for where, row in _rows(file, wanted):
+    for where, row in _rows(file, wanted, bool(card.labels)):
         utterance = _utterance(card, row, where, wanted)
         first = lines.setdefault(utterance.utterance_id, where)
         if first != where:
@@ -128,11 +119,11 @@ def _file(card: CorpusCard, root: Path, wanted: Options) -> Path:
 Row = tuple[str, Mapping[str, Any]]
 
 
-def _rows(file: Path, wanted: Options) -> Iterator[Row]:
+def _rows(file: Path, wanted: Options, labelled: bool) -> Iterator[Row]:
     """Where each row stands (file and line), and its cells by column."""
     suffix = file.suffix.lower()
     if suffix == ".parquet":
-        yield from _parquet_rows(file, wanted)
+        yield from _parquet_rows(file, wanted, labelled)
         return
     rows = _json_rows if suffix in _JSON_LINES else _csv_rows
     if suffix not in (*_JSON_LINES, *_DELIMITERS):
@@ -141,7 +132,7 @@ def _rows(file: Path, wanted: Options) -> Iterator[Row]:
             + ", ".join([*_DELIMITERS, *_JSON_LINES, ".parquet"])
         )
     try:
-        yield from rows(file, wanted)
+        yield from rows(file, wanted, labelled)
     except UnicodeError as error:
         raise CorpusError(
             f"{shown(file)}{_undecodable(file, wanted.encoding)}: is not {wanted.encoding} "
@@ -167,7 +158,7 @@ def _undecodable(file: Path, encoding: str) -> str:
     return ""
 
 
-def _csv_rows(file: Path, wanted: Options) -> Iterator[Row]:
+def _csv_rows(file: Path, wanted: Options, labelled: bool) -> Iterator[Row]:
     delimiter = wanted.delimiter or _DELIMITERS[file.suffix.lower()]
     limit = csv.field_size_limit(_CELL)
     number = 0
@@ -175,7 +166,7 @@ def _csv_rows(file: Path, wanted: Options) -> Iterator[Row]:
         with file.open(encoding=wanted.encoding, newline="") as stream:
             lines = csv.reader(stream, delimiter=delimiter, strict=True)
             header = next(lines, [])
-            _require_columns(header, f"{shown(file)}:1", wanted)
+            _require_columns(header, f"{shown(file)}:1", wanted, labelled)
             number = lines.line_num
             for cells in lines:
                 where, number = f"{shown(file)}:{number + 1}", lines.line_num
@@ -193,7 +184,7 @@ def _csv_rows(file: Path, wanted: Options) -> Iterator[Row]:
         csv.field_size_limit(limit)
 
 
-def _json_rows(file: Path, wanted: Options) -> Iterator[Row]:
+def _json_rows(file: Path, wanted: Options, labelled: bool) -> Iterator[Row]:
     with file.open(encoding=wanted.encoding) as stream:
         for number, line in enumerate(stream, start=1):
             where = f"{shown(file)}:{number}"
@@ -211,14 +202,14 @@ def _json_rows(file: Path, wanted: Options) -> Iterator[Row]:
             yield where, row
 
 
-def _parquet_rows(file: Path, wanted: Options) -> Iterator[Row]:
+def _parquet_rows(file: Path, wanted: Options, labelled: bool) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     number = 0
     try:
         with file.open("rb") as stream, pq.ParquetFile(stream) as table:
-            _require_columns(table.schema_arrow.names, shown(file), wanted)
+            _require_columns(table.schema_arrow.names, shown(file), wanted, labelled)
             for batch in table.iter_batches(4096):
                 for row in batch.to_pylist():
                     number += 1
@@ -239,7 +230,7 @@ def _require_known(header: list[str], where: str, wanted: Options) -> None:
         )
 
 
-def _require_columns(header: list[str], where: str, wanted: Options) -> None:
+def _require_columns(header: list[str], where: str, wanted: Options, labelled: bool) -> None:
     """Refuse the header of a table that has one."""
     has = f"it has {', '.join(header) or 'none'}"
     if twice := sorted({name for name in header if header.count(name) > 1}):
@@ -253,7 +244,7 @@ def _require_columns(header: list[str], where: str, wanted: Options) -> None:
     fields = wanted.columns.keys() or set(header)
     if "path" not in fields:
         raise CorpusError(f"{where}: has no column path; {has}")
-    if not {"raw_label", "label"} & fields:
+    if labelled and not {"raw_label", "label"} & fields:
         raise CorpusError(f"{where}: has neither a column raw_label nor label; {has}")
 
 
@@ -264,7 +255,7 @@ def _utterance(card: CorpusCard, row: Mapping[str, Any], where: str, wanted: Opt
         value = row.get(column)
         if value is None or value == "":
             continue
-        convert: Callable[[Any], Any] = _CONVERT.get(field, _text)
+        convert: Callable[[Any], Any] = CONVERT.get(field, text)
         try:
             values[field] = convert(value)
         except ValueError as error:
@@ -285,7 +276,7 @@ def _utterance(card: CorpusCard, row: Mapping[str, Any], where: str, wanted: Opt
                 f"{dict(zip(SPLIT, split, strict=True))}"
             )
         try:
-            values["splits"] = _splits([dict(zip(SPLIT, split, strict=True))])
+            values["splits"] = splits([dict(zip(SPLIT, split, strict=True))])
         except ValueError as error:
             raise CorpusError(f"{where}: {error}") from error
     values["raw_label"] = _raw_label(card, values, where)
@@ -311,87 +302,3 @@ def _raw_label(card: CorpusCard, values: Mapping[str, Any], where: str) -> str |
             f"{where}: the label {label!r} may be {' or '.join(meant)}; give raw_label instead"
         )
     return meant[0] if meant else label
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool | float | dict | list | bytes):
-        raise ValueError(f"{value!r} is not text")
-    return str(value)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"{value!r} is not a number")
-    try:
-        number = float(value)
-    except ValueError as error:
-        raise ValueError(f"{value!r} is not a number (with a point, e.g. 3.5)") from error
-    if not math.isfinite(number):
-        raise ValueError(f"{value!r} is not a finite number; leave the cell empty if not known")
-    return number
-
-
-def _whole(value: Any) -> int:
-    number = _number(value)
-    if not number.is_integer() or number < 0:
-        raise ValueError(f"{value!r} is not a whole number from 0")
-    return int(number)
-
-
-def _json(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{value!r} is not JSON ({error.msg}, at {error.pos})") from error
-
-
-def _object(value: Any) -> dict[str, Any]:
-    found = _json(value)
-    if isinstance(found, list) and all(isinstance(x, tuple) and len(x) == 2 for x in found):
-        found = {pair[0]: pair[1] for pair in found}  # a map, as Parquet has it
-    if not isinstance(found, dict) or not found:
-        raise ValueError(f'{value!r} is not an object such as {{"happy": 3, "sad": 1}}')
-    return found
-
-
-def _votes(value: Any) -> dict[str, int]:
-    votes = _object(value)
-    for name, n in votes.items():
-        if n is None or isinstance(n, bool) or not isinstance(n, int) or n < 0:
-            raise ValueError(f"{n!r} votes for {name!r}; votes are whole numbers from 0")
-    return votes
-
-
-def _rater_votes(value: Any) -> dict[str, tuple[str, ...]]:
-    chosen = {r: (c,) if isinstance(c, str) else c for r, c in _object(value).items()}
-    for rater, labels in chosen.items():
-        if not isinstance(labels, list | tuple) or not all(isinstance(x, str) for x in labels):
-            raise ValueError(f"{labels!r} of rater {rater!r} is not a label or a list of labels")
-    return {rater: tuple(labels) for rater, labels in chosen.items()}
-
-
-def _splits(value: Any) -> tuple[Split, ...]:
-    found = _json(value)
-    if not isinstance(found, list):
-        raise ValueError(f"{value!r} is not a list of splits")
-    try:
-        checked = [_Split.model_validate(split) for split in found]
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ValueError(
-            f"{key + ': ' if key else ''}{first['msg']}; a split is such as "
-            '{"protocol": "official", "fold": 1, "role": "test"}'
-        ) from error
-    return tuple(Split(s.protocol, s.fold, s.role) for s in checked)
-
-
-_CONVERT: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(NUMBERS, _number),
-    **dict.fromkeys(("channel", "fold"), _whole),
-    "votes": _votes,
-    "rater_votes": _rater_votes,
-    "splits": _splits,
-}
