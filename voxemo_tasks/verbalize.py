@@ -29,9 +29,10 @@ from .records import Verdict, digest_of
 from .specs import VerbalizerExample, VerbalizerSpec
 from .verbalizing.deciding import NOTHING, Decider, Decision
 from .verbalizing.folding import Folded, Folder
-from .verbalizing.lexicon import Hit, Lexicon
+from .verbalizing.lexicon import Hit, Lexicon, Menu
 from .verbalizing.reading import Mention, Reader, Reading
 from .verbalizing.regions import Region, Unwrapper, concluding, marked, strip_tex
+from .verbalizing.vocabulary import Vocabulary
 
 FinishReason = Literal["stop", "length"]
 
@@ -81,11 +82,10 @@ class Verbalizer:
 
     def __init__(self, spec: VerbalizerSpec, menu: Sequence[str]) -> None:
         self.spec = spec
-        self.fold = Folder(spec.normalise)
-        self.lexicon = Lexicon(spec, menu, self.fold)
-        self.unwrap = Unwrapper.of(spec)
-        self.reader = Reader(self.lexicon, spec.scopes)
-        self.decide = Decider(spec, self.lexicon)
+        vocabulary, self.unwrap = _shared(_spec_key(spec))
+        self.fold = vocabulary.fold
+        self.lexicon = Lexicon(vocabulary, Menu(menu, vocabulary, spec))
+        self._tongues: dict[str, tuple[Reader, Decider]] = {}
         self._remembered = lru_cache(maxsize=REMEMBERED_REPLIES)(self._verdict)
 
     def __call__(self, text: str, *, finish_reason: FinishReason = "stop") -> Verdict:
@@ -118,15 +118,16 @@ class Verbalizer:
         whole = Region("whole", ((0, len(folded.text)),))
         if not folded.text.strip():
             return whole, Decision("empty"), Reading(), folded
-        hits, free = self.lexicon.find(folded.text)
+        hits, free, tongue = self.lexicon.find(folded.text)
+        read, decide = self._in(tongue)
         free.sort(key=lambda h: h.start)
         outcome = (whole, NOTHING, Reading(), folded)
         undecided: tuple[Region, Decision, Reading, Folded] | None = None
         for region in self._regions(folded, tagged, hits, free):
             if undecided is not None and region.name != undecided[0].name:
                 break
-            reading = self.reader(folded.text, hits, region.spans)
-            decision = self.decide(folded.text, reading, region.spans, free)
+            reading = read(folded.text, hits, region.spans)
+            decision = decide(folded.text, reading, region.spans, free)
             outcome = (region, decision, reading, folded)
             if decision.status in _SETTLED[region.name]:
                 return outcome
@@ -134,6 +135,12 @@ class Verbalizer:
                 # An earlier marker may still hold a label.
                 undecided = undecided or outcome
         return undecided or outcome
+
+    def _in(self, tongue: str) -> tuple[Reader, Decider]:
+        if tongue not in self._tongues:
+            reader = Reader(self.lexicon.vocabulary, tongue, self.spec.scopes)
+            self._tongues[tongue] = (reader, Decider(self.spec, self.lexicon, tongue))
+        return self._tongues[tongue]
 
     def _regions(
         self, folded: Folded, tagged: tuple[int, int] | None, hits: list[Hit], free: list[Hit]
@@ -211,6 +218,12 @@ def _spec_key(spec: VerbalizerSpec) -> _SpecKey:
             _keys.clear()
         key = _keys[id(spec)] = _SpecKey(spec)
     return key
+
+
+@lru_cache(maxsize=_REMEMBERED_SPECS)
+def _shared(key: _SpecKey) -> tuple[Vocabulary, Unwrapper]:
+    """What all menus of a spec share."""
+    return Vocabulary(key.spec, Folder(key.spec.normalise)), Unwrapper.of(key.spec)
 
 
 @lru_cache(maxsize=_REMEMBERED_MENUS)

@@ -15,8 +15,9 @@ from itertools import pairwise
 from ..records import Status
 from ..specs import VerbalizerSpec
 from .folding import spaceless
-from .lexicon import Hit, Lexicon, Role
+from .lexicon import Hit, Lexicon, Sense
 from .reading import Level, Mention, Reading
+from .vocabulary import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +60,17 @@ class _Firmest:
 
 
 class Decider:
-    """Decides regions under one spec and menu."""
+    """Decides regions under one spec and menu, in one Latin-script language."""
 
-    def __init__(self, spec: VerbalizerSpec, lexicon: Lexicon) -> None:
+    def __init__(self, spec: VerbalizerSpec, lexicon: Lexicon, tongue: str) -> None:
         self.menu = lexicon.menu
-        self.sets = lexicon.sets
-        self.split = lexicon.split
+        self.vocabulary = lexicon.vocabulary
+        self.sets = self.vocabulary.sets(tongue)
+        self.split = self.vocabulary.split
         self.generic = frozenset(spec.generic)
-        self.absence = next(
-            (
-                sense.labels
-                for sense in self.menu.senses.values()
-                if sense.concept == spec.absence and sense.labels
-            ),
-            (),
-        )
+        self.absence = self.menu.labels_of(spec.absence)
         self.typos = spec.typos
-        never = frozenset(lexicon.fold.form(word) for word in spec.typos.never)
-        self.real_words = never | frozenset(self.menu.senses)
-        self.spellings = [
-            sense
-            for form, sense in self.menu.senses.items()
-            if len(form) >= spec.typos.min_letters and " " not in form
-        ]
+        self.never = frozenset(map(self.vocabulary.fold.form, spec.typos.never))
 
     def __call__(
         self, text: str, reading: Reading, spans: Sequence[tuple[int, int]], free: Sequence[Hit]
@@ -287,9 +276,9 @@ class Decider:
         for start, end in spans:
             for match in self.split.iter_words(text, start, end):
                 word = match[0]
-                if len(word) < self.typos.min_letters or word in self.real_words:
+                if len(word) < self.typos.min_letters or self._is_word(word):
                     continue
-                near = [s for s in self.spellings if resembles(word, s.form)]
+                near = [s for s in self._spellings(word) if resembles(word, s.form)]
                 if len({s.concept for s in near}) != 1:
                     continue
                 labels = tuple(dict.fromkeys(label for s in near for label in s.labels))
@@ -298,6 +287,23 @@ class Decider:
                 if not labels:
                     return Decision("off_menu", (), (word,), match.span(), "typo")
         return None
+
+    def _is_word(self, word: str) -> bool:
+        if word in self.never or word in self.menu.own_forms:
+            return True
+        form = self.vocabulary.forms.get(word)
+        return form is not None and form.concept is not None
+
+    def _spellings(self, word: str) -> Iterable[Sense]:
+        """Emotion words that a word may be a misspelling of."""
+        shortest = self.typos.min_letters
+        for form in self.vocabulary.like(word):
+            sense = self.menu.sense(form)
+            if sense is not None and len(form.text) >= shortest:
+                yield sense
+        for text, sense in self.menu.own_forms.items():
+            if len(text) >= shortest and " " not in text:
+                yield sense
 
     def _framed(
         self, text: str, spans: Sequence[tuple[int, int]], free: Sequence[Hit]

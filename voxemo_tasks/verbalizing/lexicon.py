@@ -1,4 +1,4 @@
-"""The words of a spec, bound to one menu, and the search for them.
+"""A vocabulary bound to one menu, and the search for both.
 
 A menu may name its concepts in any form and any order (``anger`` or ``angry``; ``happiness`` or
 ``joy``). Binding finds the concept of each menu label, so that every form of the concept answers
@@ -9,88 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 
 import ahocorasick
 
 from ..specs import VerbalizerSpec
-from .folding import Folder, Splitter, in_word, spaceless
+from .vocabulary import Form, Role, Vocabulary, whole
 
-
-class Role(IntEnum):
-    """What a form of the lexicon does in a sentence."""
-
-    CONCEPT = 0
-    ALONE = 1
-    NEGATES_NEXT = 2
-    NEGATES_LAST = 3
-    BARRIER = 4
-    HEDGES_NEXT = 5
-    HEDGES_LAST = 6
-    RANKS = 7
-    EXPLAINS = 8
-    SUPPOSES = 9
-    SAID = 10
-    VOICE = 11
-    OTHER = 12
-    TOPIC = 13
-    QUOTES = 14
-    FIRST_PERSON = 15
-    INABILITY = 16
-    DISCERNS = 17
-    ABSTAINS = 18
-    BLOCKED = 19
-    FRAME = 20
-    CONCLUDES = 21
-    MARKS_ANSWER = 22
-    CHOOSES = 23
-    EMOTION_NOUN = 24
-
-
-_FIELDS: dict[str, Role] = {
-    "negators_before": Role.NEGATES_NEXT,
-    "negators_after": Role.NEGATES_LAST,
-    "barriers": Role.BARRIER,
-    "hedges_before": Role.HEDGES_NEXT,
-    "hedges_after": Role.HEDGES_LAST,
-    "rankers": Role.RANKS,
-    "explanations": Role.EXPLAINS,
-    "hypotheticals": Role.SUPPOSES,
-    "said": Role.SAID,
-    "voice": Role.VOICE,
-    "others": Role.OTHER,
-    "topics": Role.TOPIC,
-    "quoting": Role.QUOTES,
-    "first_person": Role.FIRST_PERSON,
-    "inability": Role.INABILITY,
-    "discerning": Role.DISCERNS,
-    "abstentions": Role.ABSTAINS,
-    "blocklist": Role.BLOCKED,
-    "frames": Role.FRAME,
-    "conclusions": Role.CONCLUDES,
-    "answer_markers": Role.MARKS_ANSWER,
-    "choices": Role.CHOOSES,
-    "emotion_nouns": Role.EMOTION_NOUN,
-}
-_WORD_SETS = (
-    "indefinite",
-    "expressing",
-    "possessive",
-    "connectives",
-    "alternatives",
-    "fillers",
-    "linking",
-    "voice",
-    "intensifiers",
-    "possible",
-    "undisclosed",
-    "frame_stops",
-    "denials",
-    "options",
-)
-# A region may begin in the middle of what these find, so they never hide a shorter match.
-_FREE = frozenset({Role.CONCLUDES, Role.MARKS_ANSWER, Role.CHOOSES, Role.FRAME})
 _LETTERED = re.compile(r"^\s*\(?([A-Za-z])[).:]\s*(\S.*)$", re.S)
 _PARTS = re.compile(r"\s*[,/;|]\s*")
 
@@ -127,92 +52,153 @@ class Hit:
     sense: Sense | None
 
 
-@dataclass(slots=True)
-class _Entry:
-    roles: set[Role] = field(default_factory=set)
-    sense: Sense | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Menu:
     """A menu as it was given, its labels bound to concepts.
+
+    Two labels of one concept (``happy`` beside ``joy``) stay apart: a form that is itself a label
+    answers that label, another form the label it shares the longest beginning with, and a form that
+    resembles neither answers both.
 
     Attributes:
         labels: The menu's own forms, distinct, in its order.
         letters: Option letter → label, where the menu was offered with letters; else empty.
-        senses: Folded form → its meaning under this menu.
+        own_forms: Forms that only this menu has, with their senses.
     """
 
-    labels: tuple[str, ...]
-    letters: dict[str, str]
-    senses: dict[str, Sense]
+    def __init__(self, menu: Sequence[str], vocabulary: Vocabulary, spec: VerbalizerSpec) -> None:
+        self.labels = tuple(dict.fromkeys(menu))
+        self.letters: dict[str, str] = {}
+        self.own_forms: dict[str, Sense] = {}
+        self._vocabulary = vocabulary
+        self._senses: dict[str, Sense] = {}
+        self._own: dict[str, list[str]] = {}  # folded part → labels
+        self._of_concept: dict[str, list[tuple[str, str]]] = {}  # concept → (part, label)
+        inflected: dict[str, list[str]] = {}
+        for label, name in self._bare().items():
+            folded = vocabulary.fold.form(name)
+            parts = [folded, *(vocabulary.fold.form(p) for p in _PARTS.split(name))]
+            for part in dict.fromkeys(parts):
+                if not part:
+                    continue
+                self._own.setdefault(part, []).append(label)
+                form = vocabulary.forms.get(part)
+                concept = None if form is None else form.concept
+                if concept is None:
+                    concept = f"menu:{part}"
+                    for inflection in inflections(part):
+                        inflected.setdefault(inflection, []).append(part)
+                self._of_concept.setdefault(concept, []).append((part, label))
+        self._mapped = self._neighbours(spec)
+        for text, names in inflected.items():
+            form = vocabulary.forms.get(text)
+            if (form is None or form.concept is None) and len(set(names)) == 1:
+                concept = f"menu:{names[0]}"
+                labels = _nearest(text, self._own, self._of_concept[concept])
+                self.own_forms[text] = Sense(concept, labels, text)
+
+    def _bare(self) -> dict[str, str]:
+        """Label → its name without an option letter."""
+        lettered = [_LETTERED.match(label) for label in self.labels]
+        if len(self.labels) > 1 and all(lettered):
+            names = [m[1].casefold() for m in lettered if m]
+            if len(set(names)) == len(self.labels):
+                self.letters = dict(zip(names, self.labels, strict=True))
+                return {lab: m[2] for lab, m in zip(self.labels, lettered, strict=True) if m}
+        return dict(zip(self.labels, self.labels, strict=True))
+
+    def _neighbours(self, spec: VerbalizerSpec) -> dict[str, list[tuple[str, str]]]:
+        if spec.on_neighbour != "map":
+            return {}
+        return {
+            concept: self._of_concept[target]
+            for concept, target in spec.neighbours.items()
+            if concept not in self._of_concept and target in self._of_concept
+        }
+
+    def labels_of(self, concept: str) -> tuple[str, ...]:
+        """Labels of a concept; empty where the menu lacks it."""
+        return tuple(dict.fromkeys(label for _, label in self._of_concept.get(concept, ())))
+
+    def sense(self, form: Form) -> Sense | None:
+        """What a form of the vocabulary means here; ``None`` where it names no emotion."""
+        own = self.own_forms.get(form.text)
+        if own is not None:
+            return own
+        if form.concept is None:
+            return None
+        known = self._senses.get(form.text)
+        if known is None:
+            parts = self._of_concept.get(form.concept) or self._mapped.get(form.concept) or []
+            labels = _nearest(form.text, self._own, parts)
+            known = self._senses[form.text] = Sense(form.concept, labels, form.text)
+        return known
 
 
 class Lexicon:
-    """Finds the forms of a spec and of one menu in folded texts.
+    """Finds the forms of a vocabulary and of one menu in folded texts.
 
     The search is a single Aho-Corasick pass; of overlapping forms the leftmost longest counts.
     """
 
-    def __init__(self, spec: VerbalizerSpec, menu: Sequence[str], fold: Folder) -> None:
-        self.fold = fold
-        self.sets: dict[str, frozenset[str]] = {
-            name: frozenset(
-                fold.form(word) for lang in spec.vocabularies for word in getattr(lang, name)
-            )
-            for name in _WORD_SETS
-        }
-        self.split = Splitter(word for words in self.sets.values() for word in words)
-        entries: dict[str, _Entry] = {}
-        for language in spec.vocabularies:
-            for name, role in _FIELDS.items():
-                for form in getattr(language, name):
-                    entries.setdefault(fold.form(form), _Entry()).roles.add(role)
-        known, alone = _concepts(spec, fold)
-        self.menu = bind(menu, known | alone, spec, fold)
-        for form, sense in self.menu.senses.items():
-            entry = entries.setdefault(form, _Entry())
-            solitary = form in alone and form not in known
-            if sense.labels:
-                # The menu's own words mean the menu's label, whatever else they may mean.
-                entry.roles = {Role.ALONE if solitary else Role.CONCEPT}
-            elif Role.ABSTAINS not in entry.roles:
-                entry.roles.add(Role.ALONE if solitary else Role.CONCEPT)
-            else:
-                continue
-            entry.sense = sense
-        self._automaton = ahocorasick.Automaton()
-        for form, entry in entries.items():
-            if form:
-                self._automaton.add_word(form, (form, frozenset(entry.roles), entry.sense))
-        self._automaton.make_automaton()
+    def __init__(self, vocabulary: Vocabulary, menu: Menu) -> None:
+        self.vocabulary = vocabulary
+        self.menu = menu
+        self._meaning: dict[
+            tuple[str, str], tuple[frozenset[Role], frozenset[Role], Sense | None]
+        ] = {}
+        self._extra: ahocorasick.Automaton | None = None
+        extra = {text: sense for text, sense in menu.own_forms.items() if text}
+        unknown = [text for text in extra if text not in vocabulary.forms]
+        if unknown:
+            self._extra = ahocorasick.Automaton()
+            for text in unknown:
+                self._extra.add_word(text, (text, extra[text]))
+            self._extra.make_automaton()
 
-    def find(self, text: str) -> tuple[list[Hit], list[Hit]]:
+    def find(self, text: str) -> tuple[list[Hit], list[Hit], str]:
         """All forms of a folded text.
 
         Returns:
             The forms that do something in their sentence, leftmost-longest and without overlaps;
-            and those that mark regions or frames, which may overlap anything.
+            those that mark regions or frames, which may overlap anything; and the Latin-script
+            language that the text was taken for.
         """
+        matches = self.vocabulary.matches(text)
+        tongue = self.vocabulary.tongue(matches)
         found: list[Hit] = []
         free: list[Hit] = []
-        for last, (form, roles, sense) in self._automaton.iter(text):
-            start, end = last - len(form) + 1, last + 1
-            if not _whole(text, form, start, end):
-                continue
-            if roles & _FREE:
-                free.append(Hit(start, end, roles & _FREE, None))
-            if roles - _FREE:
-                found.append(Hit(start, end, roles - _FREE, sense))
-        return list(_leftmost_longest(found)), free
+        for start, end, form in matches:
+            key = (form.text, tongue)
+            meaning = self._meaning.get(key)
+            if meaning is None:
+                meaning = self._meaning[key] = self._means(form, tongue)
+            roles, marks, sense = meaning
+            if marks:
+                free.append(Hit(start, end, marks, None))
+            if roles:
+                found.append(Hit(start, end, roles, sense))
+        if self._extra is not None:
+            for last, (form_text, sense) in self._extra.iter(text):
+                start, end = last - len(form_text) + 1, last + 1
+                if whole(text, form_text, start, end):
+                    found.append(Hit(start, end, frozenset({Role.CONCEPT}), sense))
+        return list(_leftmost_longest(found)), free, tongue
 
-
-def _whole(text: str, form: str, start: int, end: int) -> bool:
-    """Whether a match stands as words of its own, and not inside other words."""
-    first, last = form[0], form[-1]
-    left = start == 0 or not in_word(first) or spaceless(first) or not in_word(text[start - 1])
-    right = end == len(text) or not in_word(last) or spaceless(last) or not in_word(text[end])
-    return left and right
+    def _means(
+        self, form: Form, tongue: str
+    ) -> tuple[frozenset[Role], frozenset[Role], Sense | None]:
+        roles, marks = self.vocabulary.roles(form.text, tongue)
+        sense = self.menu.sense(form)
+        if sense is None:
+            return roles, marks, None
+        solitary = form.solitary and form.text not in self.menu.own_forms
+        emotion = Role.ALONE if solitary else Role.CONCEPT
+        if sense.labels:
+            # The menu's own words mean the menu's label, whatever else they may mean.
+            return frozenset({emotion}), frozenset(), sense
+        if Role.ABSTAINS in roles:
+            return roles, marks, None
+        return roles | {emotion}, marks, sense
 
 
 def _leftmost_longest(hits: list[Hit]) -> Iterator[Hit]:
@@ -222,73 +208,6 @@ def _leftmost_longest(hits: list[Hit]) -> Iterator[Hit]:
         if hit.start >= reach:
             reach = hit.end
             yield hit
-
-
-def _concepts(spec: VerbalizerSpec, fold: Folder) -> tuple[dict[str, str], dict[str, str]]:
-    """Folded form → concept: the ordinary forms, and those that count only alone."""
-    known: dict[str, str] = {}
-    alone: dict[str, str] = {}
-    for language in spec.vocabularies:
-        for source, target in ((language.concepts, known), (language.alone, alone)):
-            for concept, forms in source.items():
-                for form in forms:
-                    target.setdefault(fold.form(form), concept)
-    return known, alone
-
-
-def bind(menu: Sequence[str], known: dict[str, str], spec: VerbalizerSpec, fold: Folder) -> Menu:
-    """Give each menu label its concept, and each form its labels.
-
-    Two labels of one concept (``happy`` beside ``joy``) stay apart: a form that is itself a label
-    answers that label, another form the label it shares the longest beginning with, and a form that
-    resembles neither answers both.
-    """
-    labels = tuple(dict.fromkeys(menu))
-    lettered = [_LETTERED.match(label) for label in labels]
-    letters: dict[str, str] = {}
-    bare = dict(zip(labels, labels, strict=True))
-    if len(labels) > 1 and all(lettered):
-        names = [m[1].casefold() for m in lettered if m]
-        if len(set(names)) == len(labels):
-            letters = dict(zip(names, labels, strict=True))
-            bare = {label: m[2] for label, m in zip(labels, lettered, strict=True) if m}
-    own: dict[str, list[str]] = {}  # folded part → labels
-    of_concept: dict[str, list[tuple[str, str]]] = {}  # concept → (part, label)
-    inflected: dict[str, list[str]] = {}
-    for label, name in bare.items():
-        whole = fold.form(name)
-        for part in dict.fromkeys([whole, *(fold.form(p) for p in _PARTS.split(name))]):
-            if not part:
-                continue
-            own.setdefault(part, []).append(label)
-            concept = known.get(part)
-            if concept is None:
-                concept = f"menu:{part}"
-                for form in inflections(part):
-                    inflected.setdefault(form, []).append(part)
-            of_concept.setdefault(concept, []).append((part, label))
-    mapped = _mapped(spec, of_concept)
-    senses: dict[str, Sense] = {}
-    for form, concept in known.items():
-        parts = of_concept.get(concept) or mapped.get(concept) or []
-        senses[form] = Sense(concept, _nearest(form, own, parts), form)
-    for form, names in inflected.items():
-        if form not in senses and len(set(names)) == 1:
-            concept = f"menu:{names[0]}"
-            senses[form] = Sense(concept, _nearest(form, own, of_concept[concept]), form)
-    return Menu(labels, letters, senses)
-
-
-def _mapped(
-    spec: VerbalizerSpec, of_concept: dict[str, list[tuple[str, str]]]
-) -> dict[str, list[tuple[str, str]]]:
-    if spec.on_neighbour != "map":
-        return {}
-    return {
-        concept: of_concept[target]
-        for concept, target in spec.neighbours.items()
-        if concept not in of_concept and target in of_concept
-    }
 
 
 def _nearest(

@@ -15,7 +15,8 @@ from enum import IntEnum
 
 from ..specs import VerbalizerScopes
 from .folding import PUNCTUATION, Splitter, spaceless
-from .lexicon import Hit, Lexicon, Role, Sense
+from .lexicon import Hit, Sense
+from .vocabulary import Role, Vocabulary
 
 _SENTENCE_ENDS = frozenset(".!?;\n…")
 _SEGMENT_ENDS = frozenset(".!?;\n…:-(){}[]")
@@ -112,11 +113,11 @@ class _State:
 
 
 class Reader:
-    """Reads regions of folded texts with one lexicon."""
+    """Reads regions of folded texts with one vocabulary, in one Latin-script language."""
 
-    def __init__(self, lexicon: Lexicon, scopes: VerbalizerScopes) -> None:
-        self.sets = lexicon.sets
-        self.split = lexicon.split
+    def __init__(self, vocabulary: Vocabulary, tongue: str, scopes: VerbalizerScopes) -> None:
+        self.sets = vocabulary.sets(tongue)
+        self.split = vocabulary.split
         self.scopes = scopes
 
     def __call__(self, text: str, hits: Sequence[Hit], spans: Sequence[tuple[int, int]]) -> Reading:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..specs import VerbalizerSpec
-from .lexicon import Hit, Role
+from .lexicon import Hit
+from .vocabulary import Role
 
 MOST_MARKERS = 8
 """Markers that are tried, from the last backwards; bounds the work on degenerate replies."""
