@@ -20,8 +20,13 @@ from voxemo_tasks.results.model import Results
 ROOT = Path(__file__).resolve().parent.parent
 PLACES = {
     ROOT / "prompts" / "prompt.schema.json": specs.PromptSpec,
+    ROOT / "prompts" / "wording.schema.json": specs.WordingSpec,
+    ROOT / "prompts" / "ensemble.schema.json": specs.EnsembleSpec,
     ROOT / "verbalizers" / "verbalizer.schema.json": specs.VerbalizerSpec,
     ROOT / "verbalizers" / "words.schema.json": specs.WordsSpec,
+    ROOT / "verbalizers" / "emulation.schema.json": specs.EmulationSpec,
+    ROOT / "verbalizers" / "structured.schema.json": specs.StructuredSpec,
+    ROOT / "verbalizers" / "cues.schema.json": specs.CuesSpec,
     ROOT / "judges" / "judge.schema.json": specs.JudgeSpec,
     ROOT / "voxemo_tasks" / "corpora" / "cards" / "card.schema.json": specs.CorpusCard,
     ROOT / "voxemo_tasks" / "backends" / "cards" / "card.schema.json": specs.ModelCard,

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "registry": {"home", "rooms", "records", "specs"},
     "audio": {"records"},
     "corpora": {"registry", "audio", "home"},
-    "tally": {"records"},
+    "tally": {"records", "render", "verbalize"},
     "render": {"registry"},
     "verbalize": {"registry"},
     "adjudicate": {"registry"},
@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backends": {"registry", "audio", "store"},
     "judging": {"adjudicate", "store"},
     "tasks": {"corpora", "render", "verbalize", "metrics", "tally"},
-    "results": {"store", "metrics", "verbalize", "registry", "corpora", "tally"},
+    "results": {"store", "metrics", "verbalize", "registry", "corpora", "tally", "render"},
     "sweep": {"tasks", "backends", "judging", "results"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)

@@ -439,6 +439,9 @@ class Verdict:
         span: ``(start, end)`` character offsets of the evidence in the reply; ``None`` without.
         rule: Id of the rule that decided.
         cut: Whether the reply was cut by its token limit (also where an answer was found).
+        distribution: Menu label → share, where the reply gives shares.
+        values: Dimension → rating, where the reply rates.
+        detail: What else the verbalizer read (see its file), as JSON.
     """
 
     status: Status
@@ -447,13 +450,17 @@ class Verdict:
     span: tuple[int, int] | None = None
     rule: str = ""
     cut: bool = False
+    distribution: Mapping[str, float] | None = None
+    values: Mapping[str, float] | None = None
+    detail: Json | None = None
 
     @property
     def answer(self) -> str | None:
         """The one label that was answered, or ``None``."""
-        return self.labels[0] if self.status == "answered" else None
+        return self.labels[0] if self.status == "answered" and self.labels else None
 
     def to_json(self) -> Json:
+        more = {"distribution": self.distribution, "values": self.values, "detail": self.detail}
         return {
             "status": self.status,
             "labels": list(self.labels),
@@ -461,6 +468,7 @@ class Verdict:
             "span": None if self.span is None else list(self.span),
             "rule": self.rule,
             "cut": self.cut,
+            **{name: dict(value) for name, value in more.items() if value is not None},
         }
 
     @classmethod
@@ -473,6 +481,9 @@ class Verdict:
             span=None if span is None else (int(span[0]), int(span[1])),
             rule=str(data.get("rule") or ""),
             cut=bool(data.get("cut")),
+            distribution=data.get("distribution"),
+            values=data.get("values"),
+            detail=data.get("detail"),
         )
 
 

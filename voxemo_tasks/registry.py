@@ -32,15 +32,21 @@ from .rooms import (
     room_path,
 )
 from .specs import (
+    AnyVerbalizer,
     CorpusCard,
+    CuesSpec,
     CultureNote,
     CultureNotes,
+    EmulationSpec,
+    EnsembleSpec,
     JudgeSpec,
     LabelOntology,
     ModelCard,
     PromptSpec,
     Spec,
+    StructuredSpec,
     VerbalizerSpec,
+    WordingSpec,
     WordsSpec,
 )
 
@@ -147,6 +153,57 @@ def _prompts() -> dict[str, dict[int, tuple[PromptSpec, str]]]:
                 )
             verbalizer(spec.verbalizer)
     return found
+
+
+@cache
+def _wordings() -> dict[str, dict[int, tuple[WordingSpec, str]]]:
+    found = _load_room("prompts", WordingSpec, "wording")
+    for versions in found.values():
+        for spec, _ in versions.values():
+            require_known(list(spec.labels), f"wording {spec.ref}, key labels")
+    return found
+
+
+def wording(language: str) -> tuple[WordingSpec, str]:
+    """The newest words for labels in a language, with their digest; primary subtags suffice.
+
+    Raises:
+        UnknownNameError: For a language without a wording.
+    """
+    primary = language.partition("-")[0]
+    newest = [versions[max(versions)] for versions in _wordings().values()]
+    for exact in (True, False):
+        for spec, digest in newest:
+            if spec.language == (language if exact else primary):
+                return spec, digest
+    raise UnknownNameError("language of label wordings", language, [s.language for s, _ in newest])
+
+
+@cache
+def _ensembles() -> dict[str, dict[int, tuple[EnsembleSpec, str]]]:
+    found = _load_room("prompts", EnsembleSpec, "ensembles")
+    for versions in found.values():
+        for spec, _ in versions.values():
+            for member in spec.members:
+                prompt(member.prompt)
+    return found
+
+
+def ensemble(ref: str) -> tuple[EnsembleSpec, str]:
+    """A prompt ensemble by ``id`` or ``id@version``, with its digest."""
+    return _pick("ensemble", ref, _ensembles(), "`voxemo prompts ls` shows all.")
+
+
+def ensembles() -> list[EnsembleSpec]:
+    """Every registered ensemble, all versions, sorted by id and version."""
+    specs = [spec for versions in _ensembles().values() for spec, _ in versions.values()]
+    return sorted(specs, key=lambda s: (s.id, s.version))
+
+
+def wordings() -> list[WordingSpec]:
+    """Every registered wording, sorted by id and version."""
+    specs = [spec for versions in _wordings().values() for spec, _ in versions.values()]
+    return sorted(specs, key=lambda s: (s.id, s.version))
 
 
 @cache
@@ -432,6 +489,8 @@ def clear() -> None:
     """Forget what was loaded (tests, and after `lock`)."""
     for cached in (
         _prompts,
+        _wordings,
+        _ensembles,
         _judges,
         _words,
         _verbalizers,
@@ -455,12 +514,31 @@ def words(ref: str) -> tuple[WordsSpec, str]:
 
 
 @cache
-def _verbalizers() -> dict[str, dict[int, tuple[VerbalizerSpec, str]]]:
-    found = _load_room("verbalizers", VerbalizerSpec)
-    return {
+def _verbalizers() -> dict[str, dict[int, tuple[AnyVerbalizer, str]]]:
+    lexical = _load_room("verbalizers", VerbalizerSpec)
+    found: dict[str, dict[int, tuple[AnyVerbalizer, str]]] = {
         name: {version: _with_words(*loaded) for version, loaded in versions.items()}
-        for name, versions in found.items()
+        for name, versions in lexical.items()
     }
+    others: tuple[tuple[str, type[EmulationSpec | StructuredSpec | CuesSpec]], ...] = (
+        ("emulations", EmulationSpec),
+        ("structured", StructuredSpec),
+        ("cues", CuesSpec),
+    )
+    for kind, spec in others:
+        for name, loaded_versions in _load_room("verbalizers", spec, kind).items():
+            if name in found:
+                raise DataRoomError(f"two kinds of verbalizers are called {name!r}; rename one")
+            found[name] = dict(loaded_versions)
+    for versions in found.values():
+        for loaded, _ in versions.values():
+            if isinstance(loaded, StructuredSpec):
+                inner, _ = _pick("verbalizer", loaded.reads_with, found)
+                if not isinstance(inner, VerbalizerSpec):
+                    raise DataRoomError(
+                        f"verbalizer {loaded.ref}: reads_with={loaded.reads_with!r} knows no words"
+                    )
+    return found
 
 
 def _with_words(spec: VerbalizerSpec, digest: str) -> tuple[VerbalizerSpec, str]:
@@ -482,12 +560,35 @@ def _with_words(spec: VerbalizerSpec, digest: str) -> tuple[VerbalizerSpec, str]
     return whole, digest_of([digest, *(sha for _, sha in lists.values())])
 
 
-def verbalizer(ref: str) -> tuple[VerbalizerSpec, str]:
-    """A verbalizer by ``id`` or ``id@version``, with its digest."""
-    return _pick("verbalizer", ref, _verbalizers())
+def verbalizer(ref: str) -> tuple[AnyVerbalizer, str]:
+    """A verbalizer of any kind by ``id`` or ``id@version``, with its digest.
+
+    The digest of one that reads with another's words covers that one, too.
+    """
+    spec, digest = _pick("verbalizer", ref, _verbalizers())
+    if isinstance(spec, StructuredSpec):
+        return spec, digest_of([digest, lexical(spec.reads_with)[1]])
+    return spec, digest
 
 
-def verbalizers() -> list[VerbalizerSpec]:
+def lexical(ref: str) -> tuple[VerbalizerSpec, str]:
+    """A verbalizer that reads words.
+
+    Raises:
+        UnknownNameError: For one that is not registered, or is of another kind.
+    """
+    spec, digest = _pick("verbalizer", ref, _verbalizers())
+    if not isinstance(spec, VerbalizerSpec):
+        known = [name for name, v in _verbalizers().items() if _is_lexical(v)]
+        raise UnknownNameError("verbalizer with word lists", ref, known)
+    return spec, digest
+
+
+def _is_lexical(versions: dict[int, tuple[AnyVerbalizer, str]]) -> bool:
+    return any(isinstance(spec, VerbalizerSpec) for spec, _ in versions.values())
+
+
+def verbalizers() -> list[AnyVerbalizer]:
     """Every registered verbalizer, all versions, sorted by id and version."""
     specs = [spec for versions in _verbalizers().values() for spec, _ in versions.values()]
     return sorted(specs, key=lambda s: (s.id, s.version))

@@ -27,7 +27,12 @@ ROOMS: dict[str, str] = {"prompts": "prompt", "verbalizers": "verbalizer", "judg
 
 KINDS: dict[str, dict[str, str]] = {
     "prompts": {"wording": "wording", "ensembles": "ensemble"},
-    "verbalizers": {"words": "words"},
+    "verbalizers": {
+        "words": "words",
+        "emulations": "emulation",
+        "structured": "structured",
+        "cues": "cues",
+    },
 }
 """Room → folder of files of another kind → stem of their schema file."""
 

@@ -7,7 +7,7 @@ and forbid unknown keys, so that no file of a data room can be taken for an lm-e
 from __future__ import annotations
 
 import string
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -32,11 +32,37 @@ class PromptDecoding(Spec):
     stop: list[str] = Field(default_factory=list)
 
 
+Factor = Literal["language", "culture", "relationship", "formality", "setting"]
+FACTORS: tuple[Factor, ...] = get_args(Factor)
+"""What a prompt may say of the situation, each with a switch of its own."""
+
+Answer = Literal["label", "free", "distribution", "dimensions", "counterfactual"]
+PLACEHOLDERS: dict[str, frozenset[Answer]] = {
+    "labels": frozenset({"label", "distribution", "counterfactual"}),
+    "context": frozenset({"label", "free", "distribution", "dimensions", "counterfactual"}),
+    "changes": frozenset({"counterfactual"}),
+    "scales": frozenset({"dimensions"}),
+    "keys": frozenset({"dimensions"}),
+}
+"""Placeholder → what a prompt that uses it may ask for."""
+
+NEEDED: dict[Answer, frozenset[str]] = {
+    "label": frozenset({"labels"}),
+    "free": frozenset(),
+    "distribution": frozenset({"labels"}),
+    "dimensions": frozenset({"scales", "keys"}),
+    "counterfactual": frozenset({"labels", "changes"}),
+}
+"""What a prompt must use, by what it asks for."""
+
+
 class PromptSpec(Spec):
     """A pre-registered question.
 
-    ``text`` may use the placeholder ``{labels}``; literal braces are doubled. Label names never
-    stand in a prompt: they come from the utterance's label set.
+    ``text`` and ``system`` may use placeholders; literal braces are doubled. ``{labels}`` is the
+    utterance's menu (label names never stand in a prompt), ``{context}`` the sentences of
+    ``context`` whose value is known, ``{scales}`` and ``{keys}`` the lines and the JSON keys of the
+    corpus's dimensions, ``{changes}`` the prosodic changes with their ids.
     """
 
     schema_: Literal["voxemo-prompt/1"] = Field(alias="schema")
@@ -48,6 +74,16 @@ class PromptSpec(Spec):
     system: str | None = None
     text: str
     labels_separator: str = ", "
+    answer: Answer = Field(default="label", description="What the prompt asks for.")
+    context: dict[Factor, str] = Field(
+        default_factory=dict, description="Factor → the sentence that says it, with {value}."
+    )
+    scales: dict[Literal["valence", "arousal", "dominance"], str] = Field(
+        default_factory=dict, description="Dimension → its line, with {low} and {high}."
+    )
+    changes: dict[Identifier, str] = Field(
+        default_factory=dict, description="Id of a prosodic change → what it is, in words."
+    )
     default: bool = Field(default=False, description="The tier's default prompt in its language.")
     verbalizer: Identifier = Field(description="Verbalizer that reads the answer unless told else.")
     decoding: PromptDecoding
@@ -58,23 +94,129 @@ class PromptSpec(Spec):
     @field_validator("text", "system")
     @classmethod
     def _placeholders(cls, text: str | None) -> str | None:
-        try:
-            names = [
-                name for _, name, _, _ in string.Formatter().parse(text or "") if name is not None
-            ]
-        except ValueError as error:
-            raise ValueError(f"{error}; literal braces are doubled") from error
-        unknown = sorted(set(names) - {"labels"})
-        if unknown:
-            raise ValueError(
-                f"unknown placeholder(s) {', '.join('{' + n + '}' for n in unknown)}; allowed: "
-                "{labels}; literal braces are doubled"
-            )
+        _require_placeholders(text or "", set(PLACEHOLDERS))
         return text
+
+    @model_validator(mode="after")
+    def _asks_for_one_thing(self) -> PromptSpec:
+        used = _placeholders_of(self.text) | _placeholders_of(self.system or "")
+        for name in sorted(used):
+            if self.answer not in PLACEHOLDERS[name]:
+                raise ValueError(f"{{{name}}} has no place where the answer is {self.answer!r}")
+        if missing := sorted(NEEDED[self.answer] - used):
+            named = ", ".join("{" + n + "}" for n in missing)
+            raise ValueError(f"a prompt whose answer is {self.answer!r} must use {named}")
+        for name, lines, inside in (
+            ("context", self.context, {"value"}),
+            ("scales", self.scales, {"low", "high"}),
+        ):
+            if bool(lines) != (name in used):
+                raise ValueError(f"{{{name}}} and the key {name} belong together")
+            for key, line in lines.items():
+                _require_placeholders(line, inside)
+                if _placeholders_of(line) != inside:
+                    wanted = ", ".join("{" + n + "}" for n in sorted(inside))
+                    raise ValueError(f"{name}.{key}: must use {wanted}")
+        if bool(self.changes) != ("changes" in used):
+            raise ValueError("{changes} and the key changes belong together")
+        return self
 
     @property
     def ref(self) -> str:
         """``id@version``, how results name the prompt."""
+        return f"{self.id}@{self.version}"
+
+
+def _placeholders_of(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def _require_placeholders(text: str, allowed: set[str]) -> None:
+    try:
+        used = _placeholders_of(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; literal braces are doubled") from error
+    if unknown := sorted(used - allowed):
+        raise ValueError(
+            f"unknown placeholder(s) {', '.join('{' + n + '}' for n in unknown)}; allowed: "
+            f"{', '.join('{' + n + '}' for n in sorted(allowed))}; literal braces are doubled"
+        )
+
+
+class LabelWords(Spec):
+    """What a canonical label is called in a menu."""
+
+    adjective: str = Field(min_length=1)
+    noun: str = Field(min_length=1)
+
+
+class WordingSpec(Spec):
+    """How labels, languages and cultures are called in one language."""
+
+    schema_: Literal["voxemo-wording/1"] = Field(alias="schema")
+    id: Identifier
+    version: int = Field(ge=1)
+    language: Bcp47
+    title: str
+    translated_by: str | None = None
+    reviewed: bool = False
+    labels: dict[str, LabelWords]
+    languages: dict[str, str] = Field(default_factory=dict, description="BCP-47 tag → its name.")
+    cultures: dict[str, str] = Field(default_factory=dict, description="Country code → its name.")
+    notes: str | None = None
+
+    @model_validator(mode="after")
+    def _distinct(self) -> WordingSpec:
+        for form in ("adjective", "noun"):
+            seen: dict[str, str] = {}
+            for label, words in self.labels.items():
+                word = getattr(words, form)
+                if seen.setdefault(word, label) != label:
+                    raise ValueError(f"the {form} {word!r} names {seen[word]!r} and {label!r}")
+        return self
+
+    @property
+    def ref(self) -> str:
+        return f"{self.id}@{self.version}"
+
+
+LabelOrder = Annotated[str, Field(pattern=r"^(registered|rotated|permuted|rotated_[1-9][0-9]?)$")]
+LabelForm = Literal["registered", "adjective", "noun"]
+LabelStyle = Literal["comma", "lettered", "numbered", "bullets", "json"]
+
+
+class EnsembleMember(Spec):
+    """One question of an ensemble; what is left out is the run's own option."""
+
+    prompt: str = Field(description="Prompt id, with or without @version.")
+    label_order: LabelOrder | None = None
+    label_form: LabelForm | None = None
+    label_style: LabelStyle | None = None
+
+
+class EnsembleSpec(Spec):
+    """A pre-registered set of questions that are asked of every utterance."""
+
+    schema_: Literal["voxemo-ensemble/1"] = Field(alias="schema")
+    id: Identifier
+    version: int = Field(ge=1)
+    title: str
+    members: list[EnsembleMember] = Field(min_length=1)
+    samples: int = Field(default=1, ge=1, le=1000)
+    temperature: float = Field(default=0.0, ge=0, le=10)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    notes: str | None = None
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> EnsembleSpec:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("several samples need a temperature above 0")
+        if len({member.model_dump_json() for member in self.members}) != len(self.members):
+            raise ValueError("a member stands twice")
+        return self
+
+    @property
+    def ref(self) -> str:
         return f"{self.id}@{self.version}"
 
 
@@ -267,8 +409,9 @@ class VerbalizerSpec(Spec):
     on_neighbour: Literal["off_menu", "map"] = Field(
         description="What a word of a neighbouring concept does to a menu without it."
     )
-    neighbours: dict[Identifier, Identifier] = Field(
-        default_factory=dict, description="Concept → the concept that `map` takes it for."
+    neighbours: dict[Identifier, Identifier | list[Identifier]] = Field(
+        default_factory=dict,
+        description="Concept → what `map` takes it for: the first of these that the menu has.",
     )
     languages: dict[Bcp47, VerbalizerLanguage | WordsRef] = Field(
         min_length=1, description="Language → its words, or `words_xx@n`, a file of `words/`."
@@ -293,7 +436,8 @@ class VerbalizerSpec(Spec):
                                 f"under {concept!r}; a form belongs to one concept"
                             )
         known = set(home.values())
-        named = {self.absence, *self.generic, *self.neighbours, *self.neighbours.values()}
+        targets = {t for concept in self.neighbours for t in self.targets(concept)}
+        named = {self.absence, *self.generic, *self.neighbours, *targets}
         if named - known:
             raise ValueError(
                 f"{', '.join(sorted(named - known))}: named as a concept, and no language has a "
@@ -306,10 +450,101 @@ class VerbalizerSpec(Spec):
         """``id@version``, how results name the verbalizer."""
         return f"{self.id}@{self.version}"
 
+    def targets(self, concept: str) -> tuple[str, ...]:
+        """What a neighbouring concept is taken for, best first."""
+        found = self.neighbours.get(concept, ())
+        return (found,) if isinstance(found, str) else tuple(found)
+
     @property
     def vocabularies(self) -> list[VerbalizerLanguage]:
         """The words of each language, in the file's order."""
         return [words for words in self.languages.values() if not isinstance(words, str)]
+
+
+class EmulationSpec(Spec):
+    """A simple parser of the kind that other suites use, re-implemented from its behaviour."""
+
+    schema_: Literal["voxemo-emulation/1"] = Field(alias="schema")
+    id: Identifier
+    version: int = Field(ge=1)
+    title: str
+    notes: str | None = None
+    rule: Literal[
+        "strict_exact",
+        "exact",
+        "quasi_exact",
+        "prefix",
+        "first_letter",
+        "first_substring",
+        "last_substring",
+        "label_order_substring",
+    ]
+    examples: list[VerbalizerExample] = Field(min_length=3)
+
+    @property
+    def ref(self) -> str:
+        return f"{self.id}@{self.version}"
+
+
+class StructuredExample(Spec):
+    """A reply that holds more than a label, and how it must be read."""
+
+    reply: str
+    menu: list[str] = Field(min_length=1)
+    scale: list[float] | None = Field(default=None, description="Lowest and highest rating.")
+    status: Literal["answered", "multiple", "off_menu", "abstained", "unparsed", "empty"]
+    labels: list[str] = Field(default_factory=list)
+    distribution: dict[str, float] | None = None
+    values: dict[str, float] | None = None
+    detail: dict[str, Any] | None = Field(default=None, description="Compared where it is given.")
+
+
+class StructuredSpec(Spec):
+    """Reads shares, ratings, or what a change of the voice would do, out of JSON and its like."""
+
+    schema_: Literal["voxemo-structured/1"] = Field(alias="schema")
+    id: Identifier
+    version: int = Field(ge=1)
+    title: str
+    notes: str | None = None
+    kind: Literal["distribution", "ratings", "counterfactual"]
+    reads_with: str = Field(description="Verbalizer that knows which label a word means.")
+    names: dict[Identifier, list[str]] = Field(
+        default_factory=dict, description="Dimension or change → other names that it goes by."
+    )
+    answer_keys: list[str] = Field(default_factory=list)
+    examples: list[StructuredExample] = Field(min_length=3)
+
+    @property
+    def ref(self) -> str:
+        return f"{self.id}@{self.version}"
+
+
+class CuesSpec(Spec):
+    """Reads which acoustic cues a description of a voice mentions, and in which direction."""
+
+    schema_: Literal["voxemo-cues/1"] = Field(alias="schema")
+    id: Identifier
+    version: int = Field(ge=1)
+    title: str
+    language: Bcp47
+    notes: str | None = None
+    reach: int = Field(ge=1, description="From a direction to its cue, in words.")
+    cues: dict[Identifier, list[str]]
+    directions: dict[Identifier, list[str]]
+    both: dict[Identifier, dict[Identifier, list[str]]] = Field(
+        description="Cue → direction → words that say both."
+    )
+    negators: list[str]
+    examples: list[StructuredExample] = Field(min_length=3)
+
+    @property
+    def ref(self) -> str:
+        return f"{self.id}@{self.version}"
+
+
+AnyVerbalizer = VerbalizerSpec | EmulationSpec | StructuredSpec | CuesSpec
+"""All that can read a reply."""
 
 
 class JudgeSpec(Spec):

@@ -6,12 +6,30 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from .records import OURS, STATUSES, Status, Verdict
+from .render import Menu
+from .specs import AnyVerbalizer
+from .verbalize import FinishReason, verbalize
 
 FAILURE_LIMIT = 0.05
 """Share of replies that may fail on our side (engine, judge) before a run fails."""
 
 FAILURE_FLOOR = 1
 """So many failures never fail a run by themselves: one bad clip costs one row."""
+
+
+def read_reply(
+    text: str,
+    finish_reason: str,
+    menu: Menu | None,
+    spec: AnyVerbalizer,
+    dimensions: Sequence[str] = (),
+    scale: tuple[float, float] | None = None,
+) -> Verdict:
+    """The verdict on the text of a reply, in the label set's own names."""
+    reason: FinishReason = "length" if finish_reason == "length" else "stop"
+    if menu is None:
+        return verbalize(text, dimensions, spec, finish_reason=reason, scale=scale)
+    return menu.canonical(verbalize(text, menu.read_as(), spec, finish_reason=reason))
 
 
 def too_many_failures(failed: int, total: int) -> bool:

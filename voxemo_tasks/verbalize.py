@@ -20,18 +20,30 @@ A verdict never fails: any string has one, in time linear in its length.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+from . import registry
 from .records import Verdict, digest_of
-from .specs import VerbalizerExample, VerbalizerSpec
+from .specs import (
+    AnyVerbalizer,
+    CuesSpec,
+    EmulationSpec,
+    StructuredExample,
+    StructuredSpec,
+    VerbalizerExample,
+    VerbalizerSpec,
+)
+from .verbalizing.cues import CueReader
 from .verbalizing.deciding import NOTHING, Decider, Decision
+from .verbalizing.emulating import emulate
 from .verbalizing.folding import Folded, Folder
 from .verbalizing.lexicon import Hit, Lexicon, Menu
 from .verbalizing.reading import Mention, Reader, Reading
 from .verbalizing.regions import Region, Unwrapper, concluding, marked, strip_tex
+from .verbalizing.structured import read_structured
 from .verbalizing.vocabulary import Vocabulary
 
 FinishReason = Literal["stop", "length"]
@@ -184,20 +196,12 @@ def _verdict_of(
     return Verdict(status, decision.labels, decision.off_menu, span, rule, cut)
 
 
-def compiled(spec: VerbalizerSpec, menu: Sequence[str]) -> Verbalizer:
-    """The verbalizer of a spec and a menu; compiled once and kept.
-
-    Equal specs share one, whichever object they are.
-    """
-    return _compiled(_spec_key(spec), tuple(menu))
-
-
 class _SpecKey:
     """A spec that hashes by its digest, so that compiled verbalizers can be kept by content."""
 
     __slots__ = ("digest", "spec")
 
-    def __init__(self, spec: VerbalizerSpec) -> None:
+    def __init__(self, spec: AnyVerbalizer) -> None:
         self.spec = spec
         self.digest = digest_of(spec.model_dump(mode="json", by_alias=True))
 
@@ -211,7 +215,7 @@ class _SpecKey:
 _keys: dict[int, _SpecKey] = {}
 
 
-def _spec_key(spec: VerbalizerSpec) -> _SpecKey:
+def _spec_key(spec: AnyVerbalizer) -> _SpecKey:
     key = _keys.get(id(spec))
     if key is None or key.spec is not spec:
         if len(_keys) >= _REMEMBERED_SPECS:
@@ -223,29 +227,93 @@ def _spec_key(spec: VerbalizerSpec) -> _SpecKey:
 @lru_cache(maxsize=_REMEMBERED_SPECS)
 def _shared(key: _SpecKey) -> tuple[Vocabulary, Unwrapper]:
     """What all menus of a spec share."""
+    assert isinstance(key.spec, VerbalizerSpec)
     return Vocabulary(key.spec, Folder(key.spec.normalise)), Unwrapper.of(key.spec)
 
 
 @lru_cache(maxsize=_REMEMBERED_MENUS)
-def _compiled(key: _SpecKey, menu: tuple[str, ...]) -> Verbalizer:
-    return Verbalizer(key.spec, menu)
+def _compiled(key: _SpecKey, menu: tuple[str, ...]) -> Verbalizer | OtherReader:
+    if isinstance(key.spec, VerbalizerSpec):
+        return Verbalizer(key.spec, menu)
+    return OtherReader(key, menu)
+
+
+class OtherReader:
+    """An emulation, a structured reader or a reader of cues, compiled for one menu."""
+
+    def __init__(self, key: _SpecKey, menu: tuple[str, ...]) -> None:
+        self._spec = key.spec
+        self._menu = menu
+        self._cues = CueReader(key.spec) if isinstance(key.spec, CuesSpec) else None
+        self._words: Verbalizer | None = None
+        if isinstance(key.spec, StructuredSpec):
+            self._words = compiled_words(registry.lexical(key.spec.reads_with)[0], menu)
+        self._remembered = lru_cache(maxsize=REMEMBERED_REPLIES)(self._verdict)
+
+    def __call__(
+        self,
+        text: str,
+        *,
+        finish_reason: FinishReason = "stop",
+        scale: tuple[float, float] | None = None,
+    ) -> Verdict:
+        """The verdict of a reply; see :func:`verbalize`."""
+        text = str.__str__(text)
+        read = self._verdict if len(text) > LONGEST_REMEMBERED else self._remembered
+        return read(text, finish_reason, scale)
+
+    def _verdict(
+        self, text: str, finish_reason: FinishReason, scale: tuple[float, float] | None
+    ) -> Verdict:
+        cut = finish_reason == "length"
+        spec = self._spec
+        if isinstance(spec, EmulationSpec):
+            return emulate(text, self._menu, spec.rule, cut=cut)
+        if self._cues is not None:
+            verdict = self._cues(text)
+        else:
+            assert isinstance(spec, StructuredSpec)
+            assert self._words is not None
+            blanked = self._words.unwrap.blank(text)
+            verdict = read_structured(blanked, self._menu, spec, self._words, scale)
+        if cut and verdict.status in ("unparsed", "empty"):
+            return Verdict("truncated", rule="cut", cut=True)
+        return replace(verdict, cut=cut)
+
+
+def compiled(spec: AnyVerbalizer, menu: Sequence[str]) -> Verbalizer | OtherReader:
+    """The reader of a spec and a menu; compiled once and kept.
+
+    Equal specs share one, whichever object they are.
+    """
+    return _compiled(_spec_key(spec), tuple(menu))
+
+
+def compiled_words(spec: VerbalizerSpec, menu: Sequence[str]) -> Verbalizer:
+    """As :func:`compiled`, for a verbalizer with word lists, which can also trace."""
+    reader = compiled(spec, menu)
+    assert isinstance(reader, Verbalizer)
+    return reader
 
 
 def verbalize(
     text: str,
     menu: Sequence[str],
-    spec: VerbalizerSpec,
+    spec: AnyVerbalizer,
     *,
     finish_reason: FinishReason = "stop",
+    scale: tuple[float, float] | None = None,
 ) -> Verdict:
     """Read a reply against a menu.
 
     Args:
         text: The reply as the engine gave it; any string.
         menu: The labels that were offered, in the words that were offered, in any order. Labels
-            that are lettered (``A. angry``) let a bare letter answer; no other menu does.
+            that are lettered (``A. angry``) let a bare letter answer; no other menu does. Where
+            ratings were asked for, the dimensions.
         spec: The registered rules.
         finish_reason: ``length`` where the token limit cut the reply.
+        scale: Lowest and highest rating, where ratings were asked for.
 
     Returns:
         A verdict whose ``labels`` are menu labels in the menu's own forms, in the order in which
@@ -270,7 +338,10 @@ def verbalize(
         >>> verbalize("The audio is ab", menu, spec, finish_reason="length").status
         'truncated'
     """
-    return compiled(spec, menu)(text, finish_reason=finish_reason)
+    reader = compiled(spec, menu)
+    if isinstance(reader, Verbalizer):
+        return reader(text, finish_reason=finish_reason)
+    return reader(text, finish_reason=finish_reason, scale=scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,14 +349,15 @@ class FailingExample:
     """An example of a file that the file's own rules read differently."""
 
     index: int
-    example: VerbalizerExample
+    example: VerbalizerExample | StructuredExample
     verdict: Verdict
 
 
-def failing_examples(spec: VerbalizerSpec) -> list[FailingExample]:
+def failing_examples(spec: AnyVerbalizer) -> list[FailingExample]:
     """The examples of a spec that it does not satisfy; empty for a spec that can be registered.
 
-    Labels are compared as a set: their order is the reply's, and says nothing.
+    Labels are compared as a set: their order is the reply's, and says nothing. Numbers are compared
+    to 1e-9.
 
     Example:
         >>> from voxemo_tasks import registry
@@ -293,8 +365,29 @@ def failing_examples(spec: VerbalizerSpec) -> list[FailingExample]:
         []
     """
     failing: list[FailingExample] = []
-    for index, example in enumerate(spec.examples):
-        verdict = verbalize(example.reply, example.menu, spec, finish_reason=example.finish_reason)
-        if (verdict.status, set(verdict.labels)) != (example.status, set(example.labels)):
+    examples: Sequence[VerbalizerExample | StructuredExample] = spec.examples
+    for index, example in enumerate(examples):
+        if isinstance(example, VerbalizerExample):
+            verdict = verbalize(
+                example.reply, example.menu, spec, finish_reason=example.finish_reason
+            )
+            good = True
+        else:
+            scale = None if example.scale is None else (example.scale[0], example.scale[1])
+            verdict = verbalize(example.reply, example.menu, spec, scale=scale)
+            good = (
+                _same(verdict.distribution, example.distribution)
+                and _same(verdict.values, example.values)
+                and (example.detail is None or verdict.detail == example.detail)
+            )
+        labels = isinstance(example, VerbalizerExample) or bool(example.labels)
+        same = not labels or set(verdict.labels) == set(example.labels)
+        if verdict.status != example.status or not same or not good:
             failing.append(FailingExample(index, example, verdict))
     return failing
+
+
+def _same(got: Mapping[str, float] | None, wanted: Mapping[str, float] | None) -> bool:
+    if got is None or wanted is None:
+        return got is wanted
+    return all(abs(got.get(k, 0.0) - wanted.get(k, 0.0)) < 1e-9 for k in {*got, *wanted})

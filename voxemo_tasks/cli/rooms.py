@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from .. import registry
-from ..corpora import prepared
-from ..errors import UnknownNameError
-from ..records import AudioRef, Json
-from ..render import decoding_of, render
 from ..results.table import align
 from ..rooms import ROOMS, lock, read_sums, room_path
+from .show_prompt import add_parser as add_show
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -25,17 +21,12 @@ def add_parsers(subparsers: Any) -> None:
         locker = commands.add_parser("lock", help="register new files; never changes old ones")
         locker.set_defaults(func=lock_room, room=room)
         if room == "prompts":
-            show = commands.add_parser("show", help="exactly what a model gets")
-            show.add_argument("id", help="prompt id, or id@version")
-            show.add_argument("--corpus", required=True, help="whose menu and utterance")
-            show.add_argument("--label_set", help="default: the card's own")
-            show.add_argument("--utterance", help="utterance id (default: the menu only)")
-            show.set_defaults(func=show_prompt)
+            add_show(commands)
 
 
 def _specs(room: str) -> list[Any]:
     if room == "prompts":
-        return list(registry.prompts())
+        return [*registry.prompts(), *registry.ensembles(), *registry.wordings()]
     if room == "verbalizers":
         return list(registry.verbalizers())
     return list(registry.judges())
@@ -72,27 +63,4 @@ def lock_room(args: argparse.Namespace) -> int:
     for name in added:
         print(f"registered {name}")
     print(f"{args.room}: {len(read_sums(folder))} file(s) registered, {len(added)} new")
-    return 0
-
-
-def show_prompt(args: argparse.Namespace) -> int:
-    prompt, digest = registry.prompt(args.id)
-    card, _ = registry.corpus(args.corpus)
-    labels = card.label_set(args.label_set).labels
-    audio = AudioRef(path="(the utterance's audio)", sha256="")
-    if args.utterance:
-        manifest = prepared(args.corpus).manifest()
-        ids = manifest.column("utterance_id")
-        if args.utterance not in ids:
-            raise UnknownNameError(f"utterance of {args.corpus}", args.utterance, ids)
-        audio = manifest.audio_ref(ids.index(args.utterance))
-    request = render(prompt, digest, labels, audio, decoding_of(prompt))
-    shown: Json = {
-        "prompt": prompt.ref,
-        "sha256": digest,
-        "messages": list(request.messages),
-        "audio": [ref.to_json() for ref in request.audio] if args.utterance else [],
-        "decoding": request.decoding.to_json(),
-    }
-    print(json.dumps(shown, indent=2, ensure_ascii=False))
     return 0

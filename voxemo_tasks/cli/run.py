@@ -195,8 +195,8 @@ def check_names(names: Sequence[str]) -> list[str]:
 def check_prepared(names: Sequence[str], options: Any) -> None:
     """Raise for all corpora at once that are not prepared; then look at their options."""
     from ..tasks.documents import select
-    from ..tasks.task import choose_prompts, choose_verbalizer
-    from ..tasks.tree import known_tags, members, task_name
+    from ..tasks.planning import Plan
+    from ..tasks.tree import known_tags, members, task_name, tiers_of
 
     wanted = members(list(names))
     ready = set(prepared_ids())
@@ -215,13 +215,15 @@ def check_prepared(names: Sequence[str], options: Any) -> None:
     for corpus in wanted:
         entry = prepared(corpus)
         entry.require_root()
-        label_set = entry.card.label_set(options.label_set)
-        select(entry.card, entry.manifest(), label_set, options)
-        for tier in registry.tiers():
+        for tier in tiers_of(entry.card):
             task = task_name(corpus, tier)
             named = [n for n in names if n in (task, "voxemo") or task in all_tags.get(n, [])]
-            if named:
-                choose_verbalizer(choose_prompts(tier, options), options)
+            ready_too = "voxemo_prepared" in names
+            if named or ready_too:
+                plan = Plan.of(entry.card, tier, options)
+                manifest = entry.manifest()
+                selection = select(entry.card, manifest, plan.label_set, options)
+                plan.shots(manifest, selection)
 
 
 def check_output(output_path: str | None) -> Path | None:

@@ -11,8 +11,8 @@ from typing import Any
 from .. import registry
 from ..errors import OptionError
 from ..records import Json
-from ..specs import VerbalizerSpec
-from ..verbalize import FinishReason, compiled, verbalize
+from ..specs import AnyVerbalizer
+from ..verbalize import FinishReason, compiled_words, verbalize
 
 DEFAULT = "closed_set"
 
@@ -37,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
     explain.set_defaults(func=_explain)
 
 
-def read(lines: Iterable[bytes], spec: VerbalizerSpec) -> Iterator[Json]:
+def read(lines: Iterable[bytes], spec: AnyVerbalizer) -> Iterator[Json]:
     """Each input object with its verdict.
 
     Raises:
@@ -58,7 +58,12 @@ def read(lines: Iterable[bytes], spec: VerbalizerSpec) -> Iterator[Json]:
                 f'{where}: expected {{"reply": text, "menu": [labels]}}, got {line[:200]!r}'
             )
         reason: FinishReason = "length" if row.get("finish_reason") == "length" else "stop"
-        verdict = verbalize(reply, menu, spec, finish_reason=reason).to_json()
+        scale = row.get("scale")
+        if scale is not None:
+            if not isinstance(scale, list) or len(scale) != 2:
+                raise OptionError(f"{where}: scale is [lowest, highest], got {scale!r}")
+            scale = (float(scale[0]), float(scale[1]))
+        verdict = verbalize(reply, menu, spec, finish_reason=reason, scale=scale).to_json()
         verdict.pop("cut")
         yield row | verdict
 
@@ -75,14 +80,14 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    spec, digest = registry.verbalizer(args.verbalizer)
+    spec, digest = registry.lexical(args.verbalizer)
     if args.corpus:
         menu = list(registry.corpus(args.corpus)[0].label_set().labels)
     else:
         menu = [label.strip() for label in args.menu.split(",") if label.strip()]
     if not menu:
         raise OptionError("--menu names no label")
-    trace = compiled(spec, menu).trace(args.text)
+    trace = compiled_words(spec, menu).trace(args.text)
     verdict = trace.verdict
     print(f"verbalizer  {spec.ref} ({digest[:12]})")
     print(f"menu        {', '.join(menu)}")

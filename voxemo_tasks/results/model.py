@@ -98,12 +98,18 @@ class TaskResult(Model):
     headline: bool = Field(description="Whether the strict rates may be quoted as this task's.")
     reasons: list[str] = Field(description="Why not, where not.")
     corpus: dict[str, Any]
-    label_set: dict[str, Any]
+    label_set: dict[str, Any] | None = Field(description="Null where ratings were asked for.")
+    dimensions: list[str] = Field(default_factory=list)
+    scale: list[float] | None = None
     protocol: str
     fold: int | Literal["all"]
     role: str
     tier: str
     prompts: list[dict[str, Any]]
+    ensemble: dict[str, Any] | None = None
+    members: list[dict[str, Any]] = Field(
+        default_factory=list, description="The questions: prompt, and how it offered the labels."
+    )
     decoding: dict[str, Any]
     verbalizer: dict[str, Any]
     options: dict[str, Any]
@@ -112,7 +118,7 @@ class TaskResult(Model):
     audio: Heard
     hard: dict[str, Rate]
     per_label: list[PerLabel]
-    confusion: ConfusionTable
+    confusion: ConfusionTable | None
     baselines: dict[str, dict[str, float | None]] = Field(
         description="chance (uniform over the menu) and majority → rate → value."
     )

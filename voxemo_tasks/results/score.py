@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from .. import __version__, registry
 from ..errors import DataRoomError, StoreError
@@ -17,10 +18,10 @@ from ..metrics.confusion import Confusion, Policy
 from ..metrics.hard import HARD_METRICS, bounds, chance, f1s, majority, precisions, recalls
 from ..metrics.intervals import bootstrap_interval
 from ..records import OURS, Json, Response, Verdict
-from ..specs import VerbalizerSpec
+from ..render import Menu, menu_from
+from ..specs import AnyVerbalizer
 from ..store import Asked, RunData, read_run, reply_key
-from ..tally import FAILURE_LIMIT, count_statuses, plurality, too_many_failures
-from ..verbalize import FinishReason, verbalize
+from ..tally import FAILURE_LIMIT, count_statuses, plurality, read_reply, too_many_failures
 from . import model as m
 
 SEED = 20260501
@@ -92,7 +93,7 @@ class _Tally:
 
     verdicts: list[Verdict] = field(default_factory=list)
     reply_verdicts: list[Verdict] = field(default_factory=list)
-    gold: list[str] = field(default_factory=list)
+    gold: list[Any] = field(default_factory=list)
     answers: list[str | None] = field(default_factory=list)
     speakers: list[str | None] = field(default_factory=list)
     missing: int = 0
@@ -116,7 +117,8 @@ def score_task(
     digest = rows[-1].documents
     header, documents = run.documents(digest)
     spec, reader = choose_verbalizer(header, verbalizer)
-    labels = list(header["label_set"]["labels"])
+    labels = list((header["label_set"] or {}).get("labels", ()))
+    reading = Reading.of(header, labels, spec)
     questions: dict[str, dict[str, Asked]] = {}
     for row in rows:
         if row.documents == digest:
@@ -126,7 +128,7 @@ def score_task(
     for uid, prompts in questions.items():
         if uid not in described:
             raise StoreError(f"{run.folder}: {task} asked about {uid!r}, which its documents lack")
-        _count_utterance(run, described[uid], prompts.values(), labels, spec, tally)
+        _count_utterance(run, described[uid], prompts.values(), reading, tally)
     return _result(
         run, task, header, reader, digest, labels, len(documents), len(questions), tally, seed
     )
@@ -136,8 +138,7 @@ def _count_utterance(
     run: RunData,
     document: Json,
     questions: Iterable[Asked],
-    labels: Sequence[str],
-    spec: VerbalizerSpec,
+    reading: Reading,
     tally: _Tally,
 ) -> None:
     verdicts = []
@@ -148,7 +149,7 @@ def _count_utterance(
                 tally.missing_replies += 1
                 continue
             tally.hear(response)
-            verdicts.append(read_response(response, labels, spec))
+            verdicts.append(reading.of_response(response, question))
     if not verdicts:
         tally.missing += 1
         return
@@ -156,20 +157,63 @@ def _count_utterance(
     tally.reply_verdicts += verdicts
     tally.verdicts.append(verdict)
     if verdict.status not in OURS:
-        tally.gold.append(document["label"])
+        tally.gold.append(document.get("label"))
         tally.answers.append(verdict.answer)
         tally.speakers.append(document.get("speaker"))
 
 
-def read_response(response: Response, labels: Sequence[str], spec: VerbalizerSpec) -> Verdict:
-    """The verdict on a stored reply; a failed one is ``engine_error``."""
-    if response.error is not None:
-        return Verdict("engine_error", rule=response.error)
-    reason: FinishReason = "length" if response.finish_reason == "length" else "stop"
-    return verbalize(response.text, labels, spec, finish_reason=reason)
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the replies of a task are read: everything from the header of its documents.
+
+    Attributes:
+        labels: The label set; empty where ratings were asked for.
+        spec: The verbalizer.
+        members: Question id → how it offered the labels; empty for runs before there were any.
+        seed: Of orders that differ by utterance.
+        dimensions: Those that were asked about.
+        scale: Their scale.
+    """
+
+    labels: tuple[str, ...]
+    spec: AnyVerbalizer
+    members: dict[str, Json]
+    seed: int
+    dimensions: tuple[str, ...]
+    scale: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, header: Json, labels: Sequence[str], spec: AnyVerbalizer) -> Reading:
+        scale = header.get("scale")
+        return cls(
+            labels=tuple(labels),
+            spec=spec,
+            members={member["id"]: member for member in header.get("members", ())},
+            seed=int(header["options"].get("order_seed", 0)),
+            dimensions=tuple(header.get("dimensions", ())),
+            scale=None if scale is None else (float(scale[0]), float(scale[1])),
+        )
+
+    def menu(self, prompt: str, utterance_id: str) -> Menu | None:
+        """The menu that a question offered to an utterance."""
+        if not self.labels:
+            return None
+        member = self.members.get(prompt)
+        if member is None:
+            return Menu.plain(self.labels)
+        return menu_from(member, self.labels, utterance_id, self.seed)
+
+    def of_response(self, response: Response, question: Asked) -> Verdict:
+        """The verdict on a stored reply; a failed one is ``engine_error``."""
+        if response.error is not None:
+            return Verdict("engine_error", rule=response.error)
+        menu = self.menu(question.prompt, question.utterance_id)
+        return read_reply(
+            response.text, response.finish_reason, menu, self.spec, self.dimensions, self.scale
+        )
 
 
-def choose_verbalizer(header: Json, override: str | None) -> tuple[VerbalizerSpec, Json]:
+def choose_verbalizer(header: Json, override: str | None) -> tuple[AnyVerbalizer, Json]:
     """The verbalizer to read with, and its identity for the results.
 
     Raises:
@@ -197,8 +241,10 @@ def _result(
     tally: _Tally,
     seed: int,
 ) -> m.TaskResult:
-    confusion = Confusion.from_pairs(labels, tally.gold, tally.answers)
-    clusters, cluster = by_speaker(labels, tally)
+    # Ratings have no confusion: only their coverage is a rate of counts.
+    names = list(HARD_METRICS) if labels else []
+    confusion = Confusion.from_pairs(labels, tally.gold, tally.answers) if labels else None
+    clusters, cluster = by_speaker(labels, tally) if labels else ([], None)
     failed = sum(v.status in OURS for v in tally.verdicts)
     synthetic = bool(header["corpus"].get("synthetic")) or bool(run.run.get("synthetic_model"))
     reasons = []
@@ -223,11 +269,15 @@ def _result(
         reasons=reasons,
         corpus=header["corpus"],
         label_set=header["label_set"],
+        dimensions=header.get("dimensions", []),
+        scale=header.get("scale"),
         protocol=header["protocol"],
         fold=header["fold"],
         role=header["role"],
         tier=header["tier"],
         prompts=header["prompts"],
+        ensemble=header.get("ensemble"),
+        members=header.get("members", []),
         decoding=header["decoding"],
         verbalizer=reader,
         options=header["options"],
@@ -247,20 +297,27 @@ def _result(
             partly_heard=tally.partly_heard,
         ),
         audio=m.Heard(supplied_s=round(tally.supplied_s, 3), heard_s=round(tally.heard_s, 3)),
-        hard={name: _rate(name, confusion, clusters, cluster, seed) for name in HARD_METRICS},
-        per_label=[
-            m.PerLabel(label=label, n=int(confusion.counts[i].sum()), recall=r, precision=p, f1=f)
-            for i, (label, r, p, f) in enumerate(
-                zip(labels, recalls(confusion), precisions(confusion), f1s(confusion), strict=True)
-            )
-        ],
-        confusion=m.ConfusionTable(
-            rows=list(labels),
-            columns=[*labels, NO_ANSWER],
-            counts=confusion.counts.tolist(),
+        hard={name: _rate(name, confusion, clusters, cluster, seed) for name in names if confusion},
+        per_label=_per_label(labels, confusion),
+        confusion=None
+        if confusion is None
+        else m.ConfusionTable(
+            rows=list(labels), columns=[*labels, NO_ANSWER], counts=confusion.counts.tolist()
         ),
-        baselines={"chance": chance(confusion), "majority": majority(confusion)},
+        baselines={}
+        if confusion is None
+        else {"chance": chance(confusion), "majority": majority(confusion)},
     )
+
+
+def _per_label(labels: Sequence[str], confusion: Confusion | None) -> list[m.PerLabel]:
+    if confusion is None:
+        return []
+    rates = zip(labels, recalls(confusion), precisions(confusion), f1s(confusion), strict=True)
+    return [
+        m.PerLabel(label=label, n=int(confusion.counts[i].sum()), recall=r, precision=p, f1=f)
+        for i, (label, r, p, f) in enumerate(rates)
+    ]
 
 
 def by_speaker(labels: Sequence[str], tally: _Tally) -> tuple[list[Confusion], str | None]:

@@ -23,6 +23,7 @@ from ..labels import LabelSet, voted
 from ..records import Json, Split, Utterance, digest_of
 from ..specs import CorpusCard
 from .options import RunOptions
+from .shots import Shots
 
 SCHEMA = "voxemo-documents/1"
 LOSO = "loso"
@@ -110,13 +111,13 @@ def hash_order(corpus: str, utterance_id: str) -> str:
     return hashlib.sha256(f"{corpus}:{utterance_id}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def select(
-    card: CorpusCard, manifest: Manifest, label_set: LabelSet, options: RunOptions
-) -> Selection:
-    """Rows of the wanted fold and role whose label is in the label set, in hash order.
+def divide(
+    card: CorpusCard, manifest: Manifest, options: RunOptions
+) -> tuple[str, int | str, Sequence[Sequence[Split]]]:
+    """Protocol and fold of a run, and the roles of every row.
 
     Raises:
-        OptionError: For a protocol or fold that the corpus does not have, or an empty selection.
+        OptionError: For a protocol that neither card nor manifest has.
     """
     protocol = options.protocol or card.default_protocol
     known = card.protocols.get(protocol)
@@ -135,12 +136,32 @@ def select(
                 f"--metadata: protocol={protocol!r} is none of corpus {card.id!r}; allowed: "
                 f"{', '.join(allowed)}"
             )
+    return protocol, fold, splits
+
+
+RATINGS = ("valence", "arousal", "dominance")
+
+
+def select(
+    card: CorpusCard, manifest: Manifest, label_set: LabelSet | None, options: RunOptions
+) -> Selection:
+    """Rows of the wanted fold and role whose label is in the label set, in hash order.
+
+    Without a label set: those that have a rating on some dimension.
+
+    Raises:
+        OptionError: For a protocol or fold that the corpus does not have, or an empty selection.
+    """
+    protocol, fold, splits = divide(card, manifest, options)
     excluded = {"label outside the label set": 0, "no label": 0, "file unusable": 0}
-    voting = options.target != "released"
+    voting = options.target != "released" and label_set is not None
+    if label_set is None:
+        excluded = {"no rating": 0, "file unusable": 0}
     if voting:
         excluded |= {"no votes": 0, f"no {options.target} of the votes": 0}
     chosen: list[tuple[str, int]] = []
     folds: set[int] = set()
+    ratings = list(zip(*(manifest.column(c) for c in RATINGS), strict=True))
     columns = (manifest.column(c) for c in ("utterance_id", "label", "votes", "error"))
     for row, (uid, label, votes, error, roles) in enumerate(zip(*columns, splits, strict=True)):
         mine = [split for split in roles if split.protocol == protocol]
@@ -149,6 +170,11 @@ def select(
             continue
         if error is not None:
             excluded["file unusable"] += 1
+        elif label_set is None:
+            if all(rating is None for rating in ratings[row]):
+                excluded["no rating"] += 1
+            else:
+                chosen.append((hash_order(card.id, uid), row))
         elif voting:
             if not votes:
                 excluded["no votes"] += 1
@@ -165,7 +191,7 @@ def select(
     if not chosen:
         raise OptionError(
             f"corpus {card.id!r}: protocol {protocol!r}, fold {fold!r}, role {options.role!r}, label "
-            f"set {label_set.id!r} selects no utterance; the protocol has folds "
+            f"set {label_set and label_set.id!r} selects no utterance; the protocol has folds "
             f"{sorted(folds) or 'none'}; left out: {excluded}"
         )
     return Selection(
@@ -174,9 +200,11 @@ def select(
 
 
 def gold_of(
-    label: str | None, votes: Mapping[str, int] | None, label_set: LabelSet, target: str
+    label: str | None, votes: Mapping[str, int] | None, label_set: LabelSet | None, target: str
 ) -> str | None:
     """The one gold label of an utterance under a label set and a target rule."""
+    if label_set is None:
+        return None
     if target == "released":
         return label_set.of(label)
     return voted(label_set.of_votes(votes or {})[0], target)
@@ -194,9 +222,10 @@ class Documents(Sequence[Json]):
         self,
         corpus: str,
         manifest: Manifest,
-        label_set: LabelSet,
+        label_set: LabelSet | None,
         rows: Sequence[int],
         target: str = "released",
+        shots: Shots | None = None,
     ) -> None:
         self.features = {}
         self._corpus = corpus
@@ -204,6 +233,7 @@ class Documents(Sequence[Json]):
         self._label_set = label_set
         self._rows = rows
         self._target = target
+        self._shots = shots
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -218,12 +248,15 @@ class Documents(Sequence[Json]):
         return map(self._document, self._manifest.utterances(self._rows))
 
     def _document(self, utterance: Utterance) -> Json:
-        return describe(utterance, self._label_set, self._target) | {
+        document = describe(utterance, self._label_set, self._target) | {
             "audio": self._manifest.audio_ref(utterance).to_json()
         }
+        if self._shots is not None:
+            document |= self._shots.of(utterance)
+        return document
 
 
-def describe(utterance: Utterance, label_set: LabelSet, target: str = "released") -> Json:
+def describe(utterance: Utterance, label_set: LabelSet | None, target: str = "released") -> Json:
     """What a score needs to know of an utterance; nulls left out."""
     data = utterance.to_json()
     kept = {key: data[key] for key in KEPT if data[key] is not None}
@@ -240,7 +273,7 @@ def write_documents(header: Json, documents: Documents) -> tuple[Path, str]:
     Raises:
         StoreError: Where it cannot be written.
     """
-    rows = [{k: v for k, v in doc.items() if k != "audio"} for doc in documents]
+    rows = [{k: v for k, v in doc.items() if k not in ("audio", "shots")} for doc in documents]
     head = {"schema": SCHEMA, **header, "n_utterances": len(rows)}
     lines = [head, *rows]
     digest = digest_of(lines)

@@ -8,15 +8,29 @@ refuses every unknown key.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import OptionError
 from ..records import Json
+from ..specs import FACTORS, LabelForm, LabelStyle
 
 ROLES = ("train", "valid", "test")
 TARGETS = ("released", "majority", "plurality")
+_TEXTS = (
+    *("protocol", "label_set", "verbalizer", "ensemble", "prompt_language", "role", "target"),
+    *("label_order", "label_form", "label_style", "label_language"),
+)
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "role": ROLES,
+    "target": TARGETS,
+    "label_form": get_args(LabelForm),
+    "label_style": get_args(LabelStyle),
+    "label_language": ("prompt", "en"),
+}
+_ORDER = re.compile(r"registered|permuted|rotated(_[1-9][0-9]?)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +45,19 @@ class RunOptions:
         target: What the one gold label is: ``released`` (the corpus's own label, by the rule that
             its card names) or ``majority`` or ``plurality`` of the votes within the label set.
         prompts: Prompt ids (``id`` or ``id@version``); default: the tier's own.
-        prompt_language: Language of the tier's prompt.
+        ensemble: A registered set of prompts, in place of ``prompts``.
+        prompt_language: Language of the tier's prompt, or ``corpus``: each utterance's own (English
+            where the tier has no prompt in it).
+        label_order: ``registered``, ``rotated``, ``rotated_K`` or ``permuted``.
+        order_seed: Of rotations and permutations.
+        label_form: ``registered``, ``adjective`` or ``noun``.
+        label_style: ``comma``, ``lettered``, ``numbered``, ``bullets`` or ``json``.
+        label_language: ``prompt`` (labels in the prompt's language) or ``en``.
+        context: Factors that a prompt of tier ``context`` says, joined by ``+``; ``all`` or ``none``.
+        shots: Labelled clips before the question, from the train part, never of the same speaker.
+        shots_seed: Of their choice.
+        repeat_question: How often the question stands in its message.
+        repeat_audio: How often the clip stands before it.
         verbalizer: Verbalizer; default: the one that the prompt registers.
         samples: Replies per prompt; more than one needs a temperature.
         temperature: 0 is greedy.
@@ -44,7 +70,18 @@ class RunOptions:
     label_set: str | None = None
     target: str = "released"
     prompts: tuple[str, ...] = ()
+    ensemble: str | None = None
     prompt_language: str = "en"
+    label_order: str = "registered"
+    order_seed: int = 0
+    label_form: LabelForm = "registered"
+    label_style: LabelStyle = "comma"
+    label_language: str = "prompt"
+    context: tuple[str, ...] = FACTORS
+    shots: int = 0
+    shots_seed: int = 0
+    repeat_question: int = 1
+    repeat_audio: int = 1
     verbalizer: str | None = None
     samples: int = 1
     temperature: float = 0.0
@@ -55,6 +92,7 @@ class RunOptions:
         data = asdict(self)
         data.pop("given")
         data["prompts"] = list(self.prompts)
+        data["context"] = list(self.context)
         return data
 
 
@@ -86,13 +124,19 @@ def parse_options(metadata: Mapping[str, Any], *, strict: bool) -> RunOptions:
             )
     values: dict[str, Any] = {k: metadata[k] for k in NAMES if metadata.get(k) is not None}
     given = tuple(sorted(values))
-    for key in ("protocol", "label_set", "verbalizer", "prompt_language", "role", "target"):
+    for key in _TEXTS:
         if key in values and not isinstance(values[key], str):
             raise OptionError(f"--metadata: {key}={values[key]!r} must be text")
-    if "role" in values and values["role"] not in ROLES:
-        raise OptionError(f"--metadata: role={values['role']!r}; allowed: {', '.join(ROLES)}")
-    if "target" in values and values["target"] not in TARGETS:
-        raise OptionError(f"--metadata: target={values['target']!r}; allowed: {', '.join(TARGETS)}")
+    for key, allowed in _CHOICES.items():
+        if key in values and values[key] not in allowed:
+            raise OptionError(f"--metadata: {key}={values[key]!r}; allowed: {', '.join(allowed)}")
+    if "label_order" in values and not _ORDER.fullmatch(values["label_order"]):
+        raise OptionError(
+            f"--metadata: label_order={values['label_order']!r}; allowed: registered, rotated, "
+            "rotated_1 …, permuted"
+        )
+    if "context" in values:
+        values["context"] = _context(values["context"])
     if "prompts" in values:
         listed = values["prompts"]
         listed = listed.split("+") if isinstance(listed, str) else listed
@@ -116,6 +160,20 @@ def parse_options(metadata: Mapping[str, Any], *, strict: bool) -> RunOptions:
     return options
 
 
+def _context(value: Any) -> tuple[str, ...]:
+    named = value.split("+") if isinstance(value, str) else value
+    if named == ["all"]:
+        return FACTORS
+    if named == ["none"]:
+        return ()
+    if not isinstance(named, list | tuple) or not set(named) <= set(FACTORS) or not named:
+        raise OptionError(
+            f"--metadata: context={value!r}; factors joined by '+', all or none; factors: "
+            f"{', '.join(FACTORS)}"
+        )
+    return tuple(factor for factor in FACTORS if factor in named)
+
+
 def _fold(value: Any) -> int | Literal["all"]:
     if value == "all":
         return "all"
@@ -128,6 +186,11 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, convert, low, high in (
         ("samples", int, 1, 1000),
+        ("shots", int, 0, 64),
+        ("shots_seed", int, 0, 2**31),
+        ("order_seed", int, 0, 2**31),
+        ("repeat_question", int, 1, 16),
+        ("repeat_audio", int, 1, 16),
         ("temperature", float, 0, 10),
         ("top_p", float, 1e-6, 1),
     ):

@@ -22,13 +22,13 @@ from ..errors import NotPreparedError, OptionError, RunFailedError
 from ..labels import LabelSet
 from ..metrics.confusion import Confusion
 from ..metrics.hard import HARD_METRICS
-from ..records import OURS, AudioRef, Json, Reply, Request, Verdict
-from ..render import decoding_of, render
-from ..specs import PromptSpec, VerbalizerSpec
+from ..records import OURS, AudioRef, Json, Request, Verdict
+from ..render import Menu, decoding_of, render
 from ..tally import plurality, too_many_failures
-from ..verbalize import FinishReason, verbalize
+from .asking import Member, sampling_of, verdict_on
 from .documents import Documents, corpus_facts, select, write_documents
 from .options import RunOptions, parse_options
+from .planning import Plan
 
 METRICS = tuple(HARD_METRICS)
 """What stands in lm-eval's table, strict; the full scorecard is computed from the run folder."""
@@ -70,24 +70,29 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
         self.card, self._card_digest = registry.corpus(str(kwargs["corpus"]))
         self.tier = str(kwargs["tier"])
         self.options: RunOptions = parse_options(settings.get("metadata") or {}, strict=False)
-        self.prompts = choose_prompts(self.tier, self.options)
-        self.label_set: LabelSet = self.card.label_set(self.options.label_set)
-        self.verbalizer, self._verbalizer_digest = choose_verbalizer(self.prompts, self.options)
+        self.samples, self.temperature, self.top_p = sampling_of(self.options)
+        self.plan = Plan.of(self.card, self.tier, self.options)
+        self.label_set: LabelSet | None = self.plan.label_set
+        self.verbalizer, self._verbalizer_digest = self.plan.verbalizer
+        self.dimensions: tuple[str, ...] = ()
+        self.scale: tuple[float, float] | None = None
         self.seed = 0
         self.missing: str | None = None
         self._documents_file: tuple[Path, str] | None = None
         settings["metric_list"] = []
         settings["process_results"] = "voxemo_tasks"
-        settings["repeats"] = self.options.samples
+        settings["repeats"] = self.samples
         self._read_corpus()
         super().__init__(config=settings)
-        for name in METRICS:
+        self.metrics = METRICS if self.label_set is not None else ("coverage",)
+        for name in self.metrics:
             self._metric_fn_list[name] = None
             self._metric_fn_kwargs[name] = {}
             self._aggregation_list[name] = self._aggregator(name)
             self._higher_is_better[name] = True
         self.config.metric_list = [
-            {"metric": name, "aggregation": "rate of pooled counts, strict"} for name in METRICS
+            {"metric": name, "aggregation": "rate of pooled counts, strict"}
+            for name in self.metrics
         ]
         if self.card.synthetic:
             self._mark_synthetic()
@@ -114,8 +119,18 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             )
         manifest = self._prepared.manifest()
         self.selection = select(self.card, manifest, self.label_set, self.options)
+        self.plan.require(manifest, self.selection)
+        languages = manifest.column("language")
+        self.plan = self.plan.speaking(languages[row] for row in self.selection.rows)
+        self.dimensions, self.scale = self.plan.scale(manifest, self.selection.rows)
+        shots = self.plan.shots(manifest, self.selection)
         self._documents = Documents(
-            self.card.id, manifest, self.label_set, self.selection.rows, self.options.target
+            self.card.id,
+            manifest,
+            self.label_set,
+            self.selection.rows,
+            self.options.target,
+            shots,
         )
 
     def download(self, *args: Any, **kwargs: Any) -> None:
@@ -167,11 +182,12 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
     def construct_requests(self, doc: Json, ctx: str, **kwargs: Any) -> list[Instance]:
         path, digest = self._described()
         instances = []
-        for number, request in enumerate(self._requests(doc)):
+        asked = zip(self.plan.members(doc), self._requests(doc), strict=True)
+        for number, (member, request) in enumerate(asked):
             provenance = {
                 "task": self.config.task,
                 "utterance_id": doc["utterance_id"],
-                "prompt": request.prompt_id,
+                "prompt": member.id,
                 "documents": {"path": str(path), "sha256": digest},
             }
             instances.append(
@@ -180,7 +196,7 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
                     doc=doc,
                     arguments=request.to_arguments(provenance),
                     idx=number,
-                    metadata=(self.config.task, kwargs["metadata"][1], self.options.samples),
+                    metadata=(self.config.task, kwargs["metadata"][1], self.samples),
                 )
             )
         return instances
@@ -188,18 +204,23 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
     def _requests(self, doc: Json) -> list[Request]:
         audio = AudioRef.from_json(doc["audio"])
         out = []
-        for prompt, digest in self.prompts:
+        for member in self.plan.members(doc):
             decoding = decoding_of(
-                prompt, temperature=self.options.temperature, seed=self.seed
+                member.prompt, temperature=self.temperature, seed=self.seed
             ).with_gen_kwargs(self._gen_kwargs())
-            out.append(render(prompt, digest, self.label_set.labels, audio, decoding))
+            menu = self._menu(member, doc)
+            frame = self.plan.frame(member, menu, doc, self.dimensions, self.scale)
+            out.append(render(member.prompt, member.digest, menu, audio, decoding, frame))
         return out
+
+    def _menu(self, member: Member, doc: Json) -> Menu | None:
+        return member.menu(self.label_set, doc["utterance_id"], self.options.order_seed)
 
     def _gen_kwargs(self) -> Json:
         """What the user laid over the prompts' decoding; the task file itself holds nothing."""
         given = {k: v for k, v in (self.config.generation_kwargs or {}).items() if v != []}
-        if self.options.temperature and self.options.top_p < 1:
-            given.setdefault("top_p", self.options.top_p)
+        if self.temperature and self.top_p < 1:
+            given.setdefault("top_p", self.top_p)
         return given
 
     def _described(self) -> tuple[Path, str]:
@@ -209,25 +230,39 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
         return self._documents_file
 
     def _header(self) -> Json:
-        first = self._requests(self._documents[0])
+        members = self.plan.all_members()
+        gen_kwargs = self._gen_kwargs()
+        prompts = {m.prompt.ref: (m.prompt, m.digest) for m in members}
         return {
             "task": self.config.task,
             "tier": self.tier,
             "corpus": corpus_facts(self._prepared, self._card_digest),
-            "label_set": {
+            "label_set": self.label_set
+            and {
                 "id": self.label_set.id,
                 "labels": list(self.label_set.labels),
                 "merge": self.label_set.merge,
             },
+            "dimensions": list(self.dimensions),
+            "scale": None if self.scale is None else list(self.scale),
             "protocol": self.selection.protocol,
             "fold": self.selection.fold,
             "role": self.selection.role,
             "excluded": self.selection.excluded,
             "prompts": [
                 {"id": prompt.ref, "sha256": digest, "language": prompt.language}
-                for prompt, digest in self.prompts
+                for prompt, digest in prompts.values()
             ],
-            "decoding": {request.prompt_id: request.decoding.to_json() for request in first},
+            "members": [member.to_json(self.label_set) for member in members],
+            "ensemble": self.plan.ensemble,
+            "context_known": self.plan.context_known(self._documents),
+            "decoding": {
+                ref: decoding_of(prompt, temperature=self.temperature, seed=self.seed)
+                .with_gen_kwargs(gen_kwargs)
+                .to_json()
+                for ref, (prompt, _) in prompts.items()
+            },
+            "samples": self.samples,
             "verbalizer": {"id": self.verbalizer.ref, "sha256": self._verbalizer_digest},
             "options": self.options.to_json(),
         }
@@ -243,30 +278,33 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
 
     def process_results(self, doc: Json, results: Sequence[Any]) -> Json:
         """One value per metric: ``[gold, predicted]``, and for coverage the verdict itself."""
-        replies = [r for one in results for r in (one if isinstance(one, list) else [one])]
+        grouped = [one if isinstance(one, list) else [one] for one in results]
+        replies = [reply for one in grouped for reply in one]
         if any(getattr(reply, "synthetic", False) for reply in replies):
             self._mark_synthetic()
         if "bypass" in self._metric_fn_list:
             return {"bypass": 999}
-        verdict = plurality([self.read(reply) for reply in replies])
+        members = self.plan.members(doc)
+        if len(grouped) != len(members):  # another harness flattened them: samples of one member
+            grouped = [replies]
+        verdict = plurality(
+            [
+                self.read(reply, self._menu(member, doc))
+                for member, several in zip(members, grouped, strict=True)
+                for reply in several
+            ]
+        )
         counted = verdict.status not in OURS
-        pair = [doc["label"], verdict.answer] if counted else None
+        pair = [doc.get("label"), verdict.answer] if counted else None
         detail = verdict.to_json() | {
             "replies": [getattr(reply, "key", None) for reply in replies],
             "store": next((getattr(reply, "store", None) for reply in replies), None),
         }
-        return {name: (detail if name == "coverage" else pair) for name in METRICS}
+        return {name: (detail if name == "coverage" else pair) for name in self.metrics}
 
-    def read(self, reply: str) -> Verdict:
+    def read(self, reply: str, menu: Menu | None) -> Verdict:
         """The verdict on one reply."""
-        error = getattr(reply, "error", None)
-        if error is not None:
-            return Verdict("engine_error", rule=str(error))
-        reason: FinishReason = (
-            "length" if getattr(reply, "finish_reason", "stop") == "length" else "stop"
-        )
-        text = str.__str__(reply) if isinstance(reply, Reply) else reply
-        return verbalize(text, self.label_set.labels, self.verbalizer, finish_reason=reason)
+        return verdict_on(reply, menu, self.verbalizer, self.dimensions, self.scale)
 
     def _aggregator(self, name: str) -> Callable[[list[Any]], float | None]:
         def aggregate(items: list[Any]) -> float | None:
@@ -283,6 +321,7 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
                 counted = len(items) - failed
                 answered = sum(item["status"] == "answered" for item in items)
                 return answered / counted if counted else None
+            assert self.label_set is not None
             pairs = [item for item in items if item is not None]
             confusion = Confusion.from_pairs(
                 self.label_set.labels, [p[0] for p in pairs], [p[1] for p in pairs]
@@ -321,41 +360,3 @@ def raise_if_unprepared() -> None:
             f"{len(commands)} corpus/corpora of this run are not prepared. Prepare them:\n{lines}\n"
             "or run the group voxemo_prepared, which holds what is prepared"
         )
-
-
-def choose_prompts(tier: str, options: RunOptions) -> list[tuple[PromptSpec, str]]:
-    """The prompts of a run, with their digests: those asked for, or the tier's default.
-
-    Raises:
-        OptionError: For a prompt of another tier.
-        UnknownNameError: For a prompt that is not registered.
-    """
-    if not options.prompts:
-        return [registry.prompt(registry.default_prompt(tier, options.prompt_language).ref)]
-    chosen = [registry.prompt(ref) for ref in options.prompts]
-    for prompt, _ in chosen:
-        if prompt.tier != tier:
-            raise OptionError(
-                f"--metadata: prompt {prompt.ref!r} is of tier {prompt.tier!r}, the task asks tier "
-                f"{tier!r}; run the task of that tier"
-            )
-    return chosen
-
-
-def choose_verbalizer(
-    prompts: Sequence[tuple[PromptSpec, str]], options: RunOptions
-) -> tuple[VerbalizerSpec, str]:
-    """The verbalizer of a run, with its digest.
-
-    Raises:
-        OptionError: Where the prompts register different ones and none was chosen.
-    """
-    if options.verbalizer is not None:
-        return registry.verbalizer(options.verbalizer)
-    registered = sorted({prompt.verbalizer for prompt, _ in prompts})
-    if len(registered) > 1:
-        raise OptionError(
-            f"the prompts register different verbalizers ({', '.join(registered)}); choose one with "
-            "--metadata '{\"verbalizer\": …}'"
-        )
-    return registry.verbalizer(registered[0])

@@ -109,11 +109,13 @@ class Menu:
     def _neighbours(self, spec: VerbalizerSpec) -> dict[str, list[tuple[str, str]]]:
         if spec.on_neighbour != "map":
             return {}
-        return {
-            concept: self._of_concept[target]
-            for concept, target in spec.neighbours.items()
-            if concept not in self._of_concept and target in self._of_concept
-        }
+        mapped = {}
+        for concept in spec.neighbours:
+            if concept not in self._of_concept:
+                known = [t for t in spec.targets(concept) if t in self._of_concept]
+                if known:
+                    mapped[concept] = self._of_concept[known[0]]
+        return mapped
 
     def labels_of(self, concept: str) -> tuple[str, ...]:
         """Labels of a concept; empty where the menu lacks it."""

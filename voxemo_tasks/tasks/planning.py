@@ -1,0 +1,158 @@
+"""A task's plan: its label set, questions, reader and frame, from card, tier and options.
+
+Made before a model is loaded, so that whatever is wrong with the options is said at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from .. import registry
+from ..corpora import Manifest
+from ..errors import OptionError
+from ..labels import DIMENSIONS, LabelSet
+from ..records import AudioRef, Json
+from ..render import Frame, Menu, Shot
+from ..specs import AnyVerbalizer, CorpusCard
+from .asking import BARE, Member, context_of, count_known, members_of, verbalizer_of
+from .documents import Selection, divide
+from .options import RunOptions
+from .shots import Shots
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a task asks of a corpus, and how.
+
+    Attributes:
+        card: The corpus.
+        tier: The tier.
+        options: The run's options.
+        label_set: Menu; ``None`` where ratings are asked for.
+        by_language: Questions by language of the utterance; ``None`` for every other one.
+        verbalizer: Reader of the replies, with its digest.
+        ensemble: Id and digest of the ensemble, if there is one.
+    """
+
+    card: CorpusCard
+    tier: str
+    options: RunOptions
+    label_set: LabelSet | None
+    by_language: dict[str | None, tuple[Member, ...]]
+    verbalizer: tuple[AnyVerbalizer, str]
+    ensemble: Json | None = None
+
+    @classmethod
+    def of(cls, card: CorpusCard, tier: str, options: RunOptions) -> Plan:
+        """The plan before the utterances are known.
+
+        Raises:
+            OptionError, UnknownNameError, LabelSetError: For options that cannot be met.
+        """
+        by_language = members_of(tier, options, card.languages)
+        members = [m for several in by_language.values() for m in several]
+        answers = {member.prompt.answer for member in members}
+        if "dimensions" in answers and len(answers) > 1:
+            raise OptionError(f"{tier}: one task asks for ratings or for labels, not for both")
+        ratings = "dimensions" in answers
+        if ratings and card.dimensions is None:
+            raise OptionError(f"corpus {card.id!r} has no ratings on dimensions to ask for")
+        label_set = None if ratings else card.label_set(options.label_set)
+        if options.shots and not all(member.prompt.tier in BARE for member in members):
+            raise OptionError(
+                f"--metadata: shots={options.shots}: an example shows a bare label, and tier {tier!r} "
+                f"answers with more; tiers with examples: {', '.join(sorted(BARE))}"
+            )
+        for member in members:
+            member.menu(label_set, "", options.order_seed)
+        spec = None
+        if options.ensemble is not None:
+            found, digest = registry.ensemble(options.ensemble)
+            spec = {"id": found.ref, "sha256": digest}
+        return cls(
+            card, tier, options, label_set, by_language, verbalizer_of(members, options), spec
+        )
+
+    def speaking(self, languages: Iterable[str | None]) -> Plan:
+        """The plan for the languages that the utterances really have."""
+        if self.options.prompt_language != "corpus":
+            return self
+        only = self.card.languages[0] if len(self.card.languages) == 1 else None
+        return replace(
+            self,
+            by_language=members_of(self.tier, self.options, {x or only for x in languages}),
+        )
+
+    def members(self, document: Json) -> tuple[Member, ...]:
+        """The questions to an utterance."""
+        language = document.get("language")
+        if language in self.by_language:
+            return self.by_language[language]
+        return self.by_language[None]
+
+    def all_members(self) -> list[Member]:
+        """Every question once."""
+        return list({m.id: m for several in self.by_language.values() for m in several}.values())
+
+    def require(self, manifest: Manifest, selection: Selection) -> None:
+        """Raise for what only the utterances show: that the files of the copy are gone, say."""
+        if not selection.rows:
+            raise OptionError(f"corpus {self.card.id!r}: nothing is selected")
+
+    def scale(
+        self, manifest: Manifest, rows: Sequence[int]
+    ) -> tuple[tuple[str, ...], tuple[float, float] | None]:
+        """The dimensions on which the selected utterances are rated, and their scale."""
+        if self.label_set is not None or self.card.dimensions is None:
+            return (), None
+        columns = {name: manifest.column(name) for name in DIMENSIONS}
+        rated = tuple(
+            name for name, column in columns.items() if any(column[row] is not None for row in rows)
+        )
+        return rated, (self.card.dimensions.low, self.card.dimensions.high)
+
+    def shots(self, manifest: Manifest, selection: Selection) -> Shots | None:
+        """The chooser of labelled examples, where they are asked for."""
+        if not self.options.shots:
+            return None
+        assert self.label_set is not None
+        protocol, fold, splits = divide(self.card, manifest, self.options)
+        return Shots(self.card, manifest, splits, self.label_set, protocol, fold, self.options)
+
+    def frame(
+        self,
+        member: Member,
+        menu: Menu | None,
+        document: Json,
+        dimensions: tuple[str, ...],
+        scale: tuple[float, float] | None,
+    ) -> Frame:
+        """What stands around a question to an utterance."""
+        words: dict[str, str] = {}
+        if menu is not None:
+            words = dict(zip(menu.labels, menu.read_as(), strict=True))
+        return Frame(
+            context=self._context(member, document),
+            dimensions=dimensions,
+            scale=scale,
+            shots=tuple(
+                Shot(AudioRef.from_json(shot["audio"]), words[shot["label"]])
+                for shot in document.get("shots", ())
+            ),
+            repeat_question=self.options.repeat_question,
+            repeat_audio=self.options.repeat_audio,
+        )
+
+    def _context(self, member: Member, document: Json) -> dict[str, str]:
+        if not member.prompt.context:
+            return {}
+        return context_of(self.card, document, self.options.context)
+
+    def context_known(self, documents: Iterable[Json]) -> dict[str, int] | None:
+        """For how many utterances each factor is known; ``None`` where no prompt says any."""
+        members = [m for m in self.all_members() if m.prompt.context]
+        if not members:
+            return None
+        contexts = (self._context(members[0], document) for document in documents)
+        return count_known(contexts, self.options.context)
