@@ -112,7 +112,8 @@ def test_response_round_trip():
 def test_verdict_is_json_and_answers_only_where_answered(status):
     verdict = Verdict(status, ("angry", "sad"), ("joy",), (0, 5), "core.1", True)
     data = through_json(verdict.to_json())
-    assert set(data) == {f.name for f in dataclasses.fields(Verdict)}
+    rare = {"distribution", "values", "detail"}
+    assert set(data) == {f.name for f in dataclasses.fields(Verdict)} - rare
     assert (data["status"], data["labels"], data["span"]) == (status, ["angry", "sad"], [0, 5])
     assert verdict.answer == ("angry" if status == "answered" else None)
     assert Verdict(status).to_json()["span"] is None

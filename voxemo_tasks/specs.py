@@ -299,6 +299,9 @@ class VerbalizerLanguage(Spec):
     rankers: list[str] = Field(
         default_factory=list, description="'mainly', 'the dominant', 'I would go with' …"
     )
+    rankers_after: list[str] = Field(
+        default_factory=list, description="The 'above all' that stands after its emotion."
+    )
     explanations: list[str] = Field(
         default_factory=list, description="Begin a reason; its emotions come second."
     )

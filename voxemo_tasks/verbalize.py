@@ -228,7 +228,8 @@ def _spec_key(spec: AnyVerbalizer) -> _SpecKey:
 def _shared(key: _SpecKey) -> tuple[Vocabulary, Unwrapper]:
     """What all menus of a spec share."""
     assert isinstance(key.spec, VerbalizerSpec)
-    return Vocabulary(key.spec, Folder(key.spec.normalise)), Unwrapper.of(key.spec)
+    fold = Folder(key.spec.normalise)
+    return Vocabulary(key.spec, fold), Unwrapper.of(key.spec, fold)
 
 
 @lru_cache(maxsize=_REMEMBERED_MENUS)

@@ -310,7 +310,7 @@ def test_a_system_instruction_is_refused(mini_home: Path, script: Any, tmp_path:
 
 def test_prompts_of_a_run(mini_home: Path) -> None:
     task = make({"prompts": ["direct_en@1"], "verbalizer": "closed_set"})
-    assert [p.ref for p, _ in task.prompts] == ["direct_en@1"]
+    assert [m.prompt.ref for m in task.plan.all_members()] == ["direct_en@1"]
     with pytest.raises(LookupError, match="no prompt is called 'direct_enn'"):
         make({"prompts": ["direct_enn"]})
     with pytest.raises(LookupError, match="label set of corpus 'mini'"):

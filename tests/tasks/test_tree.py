@@ -38,7 +38,8 @@ def test_corpus_times_tier(home: Path) -> None:
 
 def test_tags(home: Path) -> None:
     tags = known_tags()
-    assert tags["voxemo_urdu"] == ["voxemo_urdu_direct"]
+    tiers = [tier for tier in registry.tiers() if tier != "dimensional"]
+    assert tags["voxemo_urdu"] == [f"voxemo_urdu_{tier}" for tier in tiers]
     assert tags["voxemo_direct"] == [
         f"voxemo_{c.id}_direct" for c in registry.corpora() if c.label_sets
     ]

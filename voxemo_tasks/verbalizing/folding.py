@@ -136,7 +136,7 @@ class Folder(dict[str, str]):
         pieces: list[str] = []
         offsets: list[int] = []
         before = "\n"
-        for index, character in enumerate(text):
+        for index, character in _clusters(text):
             folded = self[character]
             for piece in folded:
                 if piece in " \n" and before in " \n":
@@ -153,6 +153,25 @@ class Folder(dict[str, str]):
     def form(self, text: str) -> str:
         """A form of the lexicon in the same spelling as the replies."""
         return self(text).text.strip()
+
+
+_COMPOSED = re.compile(
+    "[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?|[\u3040-\u30ff\uff66-\uff9d][\u3099\u309a\uff9e\uff9f]"
+)
+"""Hangul syllables and voiced kana that are spelt in parts: each is one character."""
+
+
+def _clusters(text: str) -> Iterable[tuple[int, str]]:
+    """Offset and character of each character; what is spelt in parts comes composed."""
+    if text.isascii() or _COMPOSED.search(text) is None:
+        yield from enumerate(text)
+        return
+    at = 0
+    for match in _COMPOSED.finditer(text):
+        yield from zip(range(at, match.start()), text[at : match.start()], strict=True)
+        yield match.start(), unicodedata.normalize("NFKC", match[0])
+        at = match.end()
+    yield from zip(range(at, len(text)), text[at:], strict=True)
 
 
 PUNCTUATION = ".!?;:,()\n…\"'-[]{}/&%"

@@ -400,9 +400,26 @@ class _Pass:
 
     def _negates_last(self, hit: Hit, word: int, after: int) -> None:
         run = self.state.run
-        if run and word - run[-1].after <= self.scopes.denial:
-            for mention in run:
-                mention.dropped = mention.dropped or "negated"
+        if not run or word - run[-1].after > self.scopes.denial:
+            return
+        # A list ends with a joining word ("anger, fear and joy are absent"); a comma alone does not
+        # make one ("sadness is there, anger is absent").
+        joined = False
+        for before, mention in zip([None, *run[:-1]][::-1], run[::-1], strict=True):
+            mention.dropped = mention.dropped or "negated"
+            joined = joined or (before is not None and self._joined(before, mention))
+            if not joined:
+                return
+
+    def _joined(self, before: Mention, mention: Mention) -> bool:
+        gap = self.text[before.hit.end : mention.hit.start]
+        joining = self.sets["connectives"]
+        return any(w in joining for w in self._between(before, mention)) or "/" in gap
+
+    def _ranks_last(self, hit: Hit, word: int, after: int) -> None:
+        run = self.state.run
+        if run and word - run[-1].after <= self.scopes.denial and run[-1].level < Level.WEAK:
+            run[-1].level = Level.MAIN
 
     def _barrier(self, hit: Hit, word: int, after: int) -> None:
         self._look_back()
@@ -517,6 +534,7 @@ _HANDLERS: dict[Role, _Handler] = {
     Role.HEDGES_LAST: _Pass._hedges_last,
     Role.HEDGES_NEXT: _Pass._hedges_next,
     Role.RANKS: _Pass._ranks,
+    Role.RANKS_LAST: _Pass._ranks_last,
     Role.EXPLAINS: _Pass._explains,
     Role.SUPPOSES: _Pass._supposes,
     Role.SAID: _Pass._said,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..specs import VerbalizerSpec
+from .folding import Folder
 from .lexicon import Hit
 from .vocabulary import Role
 
@@ -53,15 +54,22 @@ class Unwrapper:
     key: re.Pattern[str]
 
     @classmethod
-    def of(cls, spec: VerbalizerSpec) -> Unwrapper:
+    def of(cls, spec: VerbalizerSpec, fold: Folder) -> Unwrapper:
         thought = "|".join(map(re.escape, spec.thought_tags)) or "(?!)"
         answer = "|".join(map(re.escape, spec.answer_tags)) or "(?!)"
-        keys = "|".join(re.escape(k) for k in sorted(spec.json_keys, key=len, reverse=True))
+        foreign = [
+            fold.form(marker)
+            for tag, words in spec.languages.items()
+            if tag != "en" and not isinstance(words, str)
+            for marker in words.answer_markers
+        ]
+        named = list(dict.fromkeys([*spec.json_keys, *foreign]))
+        keys = "|".join(re.escape(k) for k in sorted(named, key=len, reverse=True))
         return cls(
             open_thought=re.compile(rf"<({thought})>", re.I),
             close_thought=re.compile(rf"</({thought})>", re.I),
             answers=re.compile(rf"<({answer})>([^<]{{0,2000}})(?:</\1>|\Z)", re.I),
-            keys=tuple(spec.json_keys),
+            keys=tuple(named),
             key=re.compile(rf"(?:[\"'] ?({keys}) ?[\"']|(?<=[{{,]) ?({keys})) ?:[ \n]?"),
         )
 

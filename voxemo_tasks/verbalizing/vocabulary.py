@@ -50,6 +50,7 @@ class Role(IntEnum):
     MARKS_ANSWER = 22
     CHOOSES = 23
     EMOTION_NOUN = 24
+    RANKS_LAST = 25
 
 
 _FIELDS: dict[str, Role] = {
@@ -59,6 +60,7 @@ _FIELDS: dict[str, Role] = {
     "hedges_before": Role.HEDGES_NEXT,
     "hedges_after": Role.HEDGES_LAST,
     "rankers": Role.RANKS,
+    "rankers_after": Role.RANKS_LAST,
     "explanations": Role.EXPLAINS,
     "hypotheticals": Role.SUPPOSES,
     "said": Role.SAID,
@@ -216,7 +218,20 @@ def _is_latin(words: VerbalizerLanguage) -> bool:
 
 def whole(text: str, form: str, start: int, end: int) -> bool:
     """Whether a match stands as words of its own, and not inside other words."""
-    first, last = form[0], form[-1]
-    left = start == 0 or not in_word(first) or spaceless(first) or not in_word(text[start - 1])
-    right = end == len(text) or not in_word(last) or spaceless(last) or not in_word(text[end])
+    left = start == 0 or not _joins(text[start - 1], form[0])
+    right = end == len(text) or not _joins(form[-1], text[end])
     return left and right
+
+
+def _joins(one: str, other: str) -> bool:
+    """Whether two neighbouring characters belong to the same word.
+
+    Scripts without spaces join nothing, and a Latin word that stands in Hangul ends there.
+    """
+    if not in_word(one) or not in_word(other) or spaceless(one) or spaceless(other):
+        return False
+    return _is_hangul(one) == _is_hangul(other)
+
+
+def _is_hangul(character: str) -> bool:
+    return "\uac00" <= character <= "\ud7a3" or "\u1100" <= character <= "\u11ff"
