@@ -58,6 +58,30 @@ _REMEMBERED_MENUS = 256
 _REMEMBERED_SPECS = 64
 
 
+Words = Literal["all", "en", "own"]
+Neighbours = Literal["off_menu", "map"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A reading that differs from the registered one, to see what a choice is worth.
+
+    Attributes:
+        words: ``all`` languages, English only, or only the menu's ``own`` words.
+        neighbours: What a neighbouring concept does to a menu without it; ``None``: as registered.
+        negation: Whether negated words are left out.
+        typos: Whether misspelt words are read.
+    """
+
+    words: Words = "all"
+    neighbours: Neighbours | None = None
+    negation: bool = True
+    typos: bool = True
+
+
+REGISTERED = Variant()
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """How a verdict came about.
@@ -92,10 +116,18 @@ class Verbalizer:
         'joy'
     """
 
-    def __init__(self, spec: VerbalizerSpec, menu: Sequence[str]) -> None:
-        self.spec = spec
-        vocabulary, self.unwrap = _shared(_spec_key(spec))
+    def __init__(
+        self, spec: VerbalizerSpec, menu: Sequence[str], variant: Variant = REGISTERED
+    ) -> None:
+        changes: dict[str, object] = {}
+        if variant.neighbours is not None:
+            changes["on_neighbour"] = variant.neighbours
+        if not variant.typos:
+            changes["typos"] = spec.typos.model_copy(update={"max_words": 0})
+        vocabulary, self.unwrap = _shared(_spec_key(spec), variant.words)
+        self.spec = spec = spec.model_copy(update=changes) if changes else spec
         self.fold = vocabulary.fold
+        self._negation = variant.negation
         self.lexicon = Lexicon(vocabulary, Menu(menu, vocabulary, spec))
         self._tongues: dict[str, tuple[Reader, Decider]] = {}
         self._remembered = lru_cache(maxsize=REMEMBERED_REPLIES)(self._verdict)
@@ -139,6 +171,10 @@ class Verbalizer:
             if undecided is not None and region.name != undecided[0].name:
                 break
             reading = read(folded.text, hits, region.spans)
+            if not self._negation:
+                for mention in reading.mentions:
+                    if mention.dropped in ("negated", "denied"):
+                        mention.dropped = ""
             decision = decide(folded.text, reading, region.spans, free)
             outcome = (region, decision, reading, folded)
             if decision.status in _SETTLED[region.name]:
@@ -225,11 +261,11 @@ def _spec_key(spec: AnyVerbalizer) -> _SpecKey:
 
 
 @lru_cache(maxsize=_REMEMBERED_SPECS)
-def _shared(key: _SpecKey) -> tuple[Vocabulary, Unwrapper]:
+def _shared(key: _SpecKey, words: Words) -> tuple[Vocabulary, Unwrapper]:
     """What all menus of a spec share."""
     assert isinstance(key.spec, VerbalizerSpec)
     fold = Folder(key.spec.normalise)
-    return Vocabulary(key.spec, fold), Unwrapper.of(key.spec, fold)
+    return Vocabulary(key.spec, fold, words), Unwrapper.of(key.spec, fold)
 
 
 @lru_cache(maxsize=_REMEMBERED_MENUS)
@@ -288,6 +324,17 @@ def compiled(spec: AnyVerbalizer, menu: Sequence[str]) -> Verbalizer | OtherRead
     Equal specs share one, whichever object they are.
     """
     return _compiled(_spec_key(spec), tuple(menu))
+
+
+def compiled_variant(spec: VerbalizerSpec, menu: Sequence[str], variant: Variant) -> Verbalizer:
+    """A verbalizer that reads otherwise than registered; compiled once and kept."""
+    return _compiled_variant(_spec_key(spec), tuple(menu), variant)
+
+
+@lru_cache(maxsize=_REMEMBERED_MENUS)
+def _compiled_variant(key: _SpecKey, menu: tuple[str, ...], variant: Variant) -> Verbalizer:
+    assert isinstance(key.spec, VerbalizerSpec)
+    return Verbalizer(key.spec, menu, variant)
 
 
 def compiled_words(spec: VerbalizerSpec, menu: Sequence[str]) -> Verbalizer:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..results import score_run, table_of, write_results
+from ..results.model import Results, Sensitivity
 from ..results.score import SEED
+from ..results.sensitivity import rank_stability
 
 
 def add_parser(subparsers: Any) -> None:
@@ -18,6 +21,11 @@ def add_parser(subparsers: Any) -> None:
         "--out", type=Path, help="results JSON (default: results.json in the run folder)"
     )
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the bootstrap (default {SEED})")
+    parser.add_argument(
+        "--no-sensitivity",
+        action="store_true",
+        help="do not read the replies in every other way (faster)",
+    )
     parser.set_defaults(func=score)
 
 
@@ -26,9 +34,38 @@ def score(args: argparse.Namespace) -> int:
         from ..errors import OptionError
 
         raise OptionError("--out takes the results of one run; give one RUN, or leave --out away")
+    scored: dict[str, Results] = {}
     for folder in args.runs:
-        results = score_run(folder, verbalizer=args.verbalizer, seed=args.seed)
+        results = score_run(
+            folder,
+            verbalizer=args.verbalizer,
+            seed=args.seed,
+            multiverse=not args.no_sensitivity,
+        )
+        scored[str(folder)] = results
         name = "results.json" if args.verbalizer is None else f"results.{args.verbalizer}.json"
         path = write_results(results, args.out or folder / name)
         print(f"{table_of(results)}\n\nresults: {path}")
+    for line in ranks(scored):
+        print(line)
     return 0
+
+
+def ranks(scored: Mapping[str, Results]) -> list[str]:
+    """A line for each task that several runs asked of the same utterances."""
+    by_task: dict[tuple[str, str], dict[str, Sensitivity]] = {}
+    for name, results in scored.items():
+        for task, result in results.tasks.items():
+            if result.sensitivity is not None:
+                key = (task, result.documents_sha256)
+                by_task.setdefault(key, {})[name] = result.sensitivity
+    lines = []
+    for (task, _), several in sorted(by_task.items()):
+        stable = rank_stability(several)
+        if stable is not None:
+            lines.append(
+                f"{task}: order of {len(stable.models)} runs over {stable.n_readings} readings: "
+                f"Kendall's tau median {stable.tau_median:.2f}, lowest {stable.tau_min:.2f}; the "
+                f"same best run in {100 * stable.same_winner:.0f} %"
+            )
+    return lines

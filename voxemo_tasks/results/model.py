@@ -90,6 +90,46 @@ class Heard(Model):
     heard_s: float
 
 
+class FactorEffect(Model):
+    """What one choice of reading does to a rate."""
+
+    means: dict[str, float] = Field(description="Level → mean of the rate over all else.")
+    share: float | None = Field(description="Of the variance over readings; null without any.")
+
+
+class Emulated(Model):
+    """What another suite's parser would have made of the same replies."""
+
+    uar: float | None
+    wa: float
+    coverage: float
+
+
+class Sensitivity(Model):
+    """A rate under every combination of readings."""
+
+    metric: str
+    registered: float | None = Field(description="Under the registered reading.")
+    n_readings: int
+    low: float | None
+    low_reading: dict[str, str] | None
+    high: float | None
+    high_reading: dict[str, str] | None
+    factors: dict[str, FactorEffect]
+    values: list[float | None] = Field(description="Of every reading, in the design's order.")
+    emulations: dict[str, Emulated]
+
+
+class RankStability(Model):
+    """Whether models keep their order when their replies are read otherwise."""
+
+    models: list[str]
+    n_readings: int
+    tau_median: float
+    tau_min: float
+    same_winner: float = Field(description="Share of readings with the registered best model.")
+
+
 class TaskResult(Model):
     """One task of one model."""
 
@@ -119,6 +159,9 @@ class TaskResult(Model):
     hard: dict[str, Rate]
     per_label: list[PerLabel]
     confusion: ConfusionTable | None
+    sensitivity: Sensitivity | None = Field(
+        default=None, description="Null where it was switched off or nothing is to be varied."
+    )
     baselines: dict[str, dict[str, float | None]] = Field(
         description="chance (uniform over the menu) and majority → rate → value."
     )

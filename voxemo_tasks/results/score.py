@@ -22,7 +22,9 @@ from ..render import Menu, menu_from
 from ..specs import AnyVerbalizer
 from ..store import Asked, RunData, read_run, reply_key
 from ..tally import FAILURE_LIMIT, count_statuses, plurality, read_reply, too_many_failures
+from ..verbalize import FinishReason
 from . import model as m
+from .sensitivity import StoredReply, sensitivity
 
 SEED = 20260501
 REPLICATES = 1000
@@ -41,6 +43,7 @@ def score_run(
     verbalizer: str | None = None,
     sessions: Iterable[str] | None = None,
     seed: int = SEED,
+    multiverse: bool = True,
 ) -> m.Results:
     """Score a run folder.
 
@@ -51,6 +54,7 @@ def score_run(
             and by default all, on everything that was asked. Where the options of a task changed
             between sessions, the newest version of it is scored.
         seed: Of the bootstrap.
+        multiverse: Read the replies in every other way too, and report what that changes.
 
     Raises:
         StoreError: Where the folder is no run folder, or nothing was asked in it.
@@ -68,7 +72,7 @@ def score_run(
             f"{folder}: nothing was asked in this run yet, so there is nothing to score"
         )
     tasks = {
-        task: score_task(run, task, rows, verbalizer=verbalizer, seed=seed)
+        task: score_task(run, task, rows, verbalizer=verbalizer, seed=seed, multiverse=multiverse)
         for task, rows in sorted(by_task.items())
     }
     run.close()
@@ -96,6 +100,7 @@ class _Tally:
     gold: list[Any] = field(default_factory=list)
     answers: list[str | None] = field(default_factory=list)
     speakers: list[str | None] = field(default_factory=list)
+    replies: list[list[StoredReply]] = field(default_factory=list)
     missing: int = 0
     missing_replies: int = 0
     partly_heard: int = 0
@@ -111,7 +116,13 @@ class _Tally:
 
 
 def score_task(
-    run: RunData, task: str, rows: Sequence[Asked], *, verbalizer: str | None, seed: int
+    run: RunData,
+    task: str,
+    rows: Sequence[Asked],
+    *,
+    verbalizer: str | None,
+    seed: int,
+    multiverse: bool = True,
 ) -> m.TaskResult:
     """Score one task of a run; see :func:`score_run`."""
     digest = rows[-1].documents
@@ -129,9 +140,13 @@ def score_task(
         if uid not in described:
             raise StoreError(f"{run.folder}: {task} asked about {uid!r}, which its documents lack")
         _count_utterance(run, described[uid], prompts.values(), reading, tally)
-    return _result(
+    result = _result(
         run, task, header, reader, digest, labels, len(documents), len(questions), tally, seed
     )
+    if not multiverse or not labels:
+        return result
+    varied = sensitivity(labels, tally.gold, tally.replies, spec)
+    return result.model_copy(update={"sensitivity": varied})
 
 
 def _count_utterance(
@@ -142,6 +157,7 @@ def _count_utterance(
     tally: _Tally,
 ) -> None:
     verdicts = []
+    stored: list[StoredReply] = []
     for question in questions:
         for sample in range(question.samples):
             response = run.reply(reply_key(question.request, sample))
@@ -150,6 +166,10 @@ def _count_utterance(
                 continue
             tally.hear(response)
             verdicts.append(reading.of_response(response, question))
+            menu = reading.menu(question.prompt, question.utterance_id)
+            if response.error is None and menu is not None:
+                reason: FinishReason = "length" if response.finish_reason == "length" else "stop"
+                stored.append(StoredReply(response.text, reason, menu))
     if not verdicts:
         tally.missing += 1
         return
@@ -159,6 +179,7 @@ def _count_utterance(
     if verdict.status not in OURS:
         tally.gold.append(document.get("label"))
         tally.answers.append(verdict.answer)
+        tally.replies.append(stored)
         tally.speakers.append(document.get("speaker"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .model import Rate, Results
+from .model import Rate, Results, Sensitivity, TaskResult
 
 COLUMNS = ("uar", "wa", "macro_f1", "weighted_f1")
 
@@ -34,6 +34,24 @@ def _cell(rate: Rate) -> str:
     return f"{percent(number.value)}{reach}"
 
 
+def _coverage(task: TaskResult) -> float | None:
+    if task.hard:
+        return task.hard["coverage"].strict.value
+    counted = sum(task.counts.statuses.values()) - task.counts.failed
+    return task.counts.statuses.get("answered", 0) / counted if counted else None
+
+
+def _varied(varied: Sensitivity) -> str:
+    """How far the headline moves when the replies are read otherwise, and what moves it most."""
+    shares = {name: effect.share or 0.0 for name, effect in varied.factors.items()}
+    most = max(shares, key=lambda name: shares[name])
+    moved = f", most by {most} ({percent(shares[most])} % of the variance)" if shares[most] else ""
+    return (
+        f"{varied.metric} {percent(varied.registered)} as registered, {percent(varied.low)} to "
+        f"{percent(varied.high)} over {varied.n_readings} readings{moved}"
+    )
+
+
 def table_of(results: Results) -> str:
     """A row per task: strict rates in percent with 95 % intervals, coverage, chance, statuses."""
     head = ["task", "n", "coverage", *COLUMNS, "chance uar", "majority wa"]
@@ -44,10 +62,10 @@ def table_of(results: Results) -> str:
             [
                 task.task,
                 str(task.counts.scored),
-                percent(task.hard["coverage"].strict.value),
-                *(_cell(task.hard[name]) for name in COLUMNS),
-                percent(task.baselines["chance"]["uar"]),
-                percent(task.baselines["majority"]["wa"]),
+                percent(_coverage(task)),
+                *(_cell(task.hard[name]) if task.hard else "-" for name in COLUMNS),
+                percent(task.baselines["chance"]["uar"]) if task.hard else "-",
+                percent(task.baselines["majority"]["wa"]) if task.hard else "-",
             ]
         )
         seen = {status: n for status, n in task.counts.statuses.items() if n}
@@ -57,6 +75,8 @@ def table_of(results: Results) -> str:
             notes.append(f"  {task.counts.cut} replies were cut by the token limit")
         if task.counts.partly_heard:
             notes.append(f"  {task.counts.partly_heard} replies are to clips heard only in part")
+        if task.sensitivity is not None:
+            notes.append(f"  {_varied(task.sensitivity)}")
         notes += [f"  no headline: {reason}" for reason in task.reasons]
     top = f"model {results.model.get('model')}, strict rates in percent, 95 % intervals"
     if results.notice:

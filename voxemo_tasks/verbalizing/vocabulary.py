@@ -121,25 +121,36 @@ class Form:
 
 
 class Vocabulary:
-    """The forms and word lists of a spec, folded once and shared by all menus."""
+    """The forms and word lists of a spec, folded once and shared by all menus.
 
-    def __init__(self, spec: VerbalizerSpec, fold: Folder) -> None:
+    Args:
+        spec: The verbalizer.
+        fold: Its folding.
+        words: ``all``; ``en``: those of English alone; ``own``: no emotion words but the menu's.
+    """
+
+    def __init__(self, spec: VerbalizerSpec, fold: Folder, words: str = "all") -> None:
         self.fold = fold
-        lists = {tag: spec.languages[tag] for tag in spec.languages}
-        languages = {tag: w for tag, w in lists.items() if isinstance(w, VerbalizerLanguage)}
-        self.latin = tuple(tag for tag, words in languages.items() if _is_latin(words))
+        languages = {
+            tag: listed
+            for tag, listed in spec.languages.items()
+            if isinstance(listed, VerbalizerLanguage) and (words != "en" or tag == "en")
+        }
+        self.latin = tuple(tag for tag, listed in languages.items() if _is_latin(listed))
         self.forms: dict[str, Form] = {}
         self._sets: dict[str, dict[str, frozenset[str]]] = {
-            tag: {name: frozenset(map(fold.form, getattr(words, name))) for name in _WORD_SETS}
-            for tag, words in languages.items()
+            tag: {name: frozenset(map(fold.form, getattr(listed, name))) for name in _WORD_SETS}
+            for tag, listed in languages.items()
         }
         self.split = Splitter(w for sets in self._sets.values() for ws in sets.values() for w in ws)
-        for tag, words in languages.items():
+        for tag, listed in languages.items():
             for name, role in _FIELDS.items():
-                for text in getattr(words, name):
+                for text in getattr(listed, name):
                     form = self._form(text, tag)
                     form.roles.setdefault(role, set()).add(tag)
-            for source, solitary in ((words.alone, True), (words.concepts, False)):
+            if words == "own":
+                continue
+            for source, solitary in ((listed.alone, True), (listed.concepts, False)):
                 for concept, texts in source.items():
                     for text in texts:
                         form = self._form(text, tag)
