@@ -516,6 +516,7 @@ class StructuredSpec(Spec):
         default_factory=dict, description="Dimension or change → other names that it goes by."
     )
     answer_keys: list[str] = Field(default_factory=list)
+    ignored_keys: list[str] = Field(default_factory=list, description="Numbers that are no shares.")
     examples: list[StructuredExample] = Field(min_length=3)
 
     @property

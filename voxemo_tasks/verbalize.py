@@ -392,6 +392,21 @@ def verbalize(
     return reader(text, finish_reason=finish_reason, scale=scale)
 
 
+def unknown_labels(menu: Sequence[str], spec: AnyVerbalizer) -> list[str]:
+    """Labels of a menu for which a verbalizer has no words but their own, lightly inflected.
+
+    Example:
+        >>> from voxemo_tasks import registry
+        >>> unknown_labels(["angry", "zesty"], registry.verbalizer("closed_set")[0])
+        ['zesty']
+    """
+    if isinstance(spec, StructuredSpec):
+        spec = registry.lexical(spec.reads_with)[0]
+    if not isinstance(spec, VerbalizerSpec):
+        return []
+    return compiled_words(spec, menu).lexicon.menu.unknown()
+
+
 @dataclass(frozen=True, slots=True)
 class FailingExample:
     """An example of a file that the file's own rules read differently."""

@@ -5,6 +5,7 @@ Made before a model is loaded, so that whatever is wrong with the options is sai
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,10 +16,13 @@ from ..labels import DIMENSIONS, LabelSet
 from ..records import AudioRef, Json
 from ..render import Frame, Menu, Shot
 from ..specs import AnyVerbalizer, CorpusCard
+from ..verbalize import unknown_labels
 from .asking import BARE, Member, context_of, count_known, members_of, verbalizer_of
 from .documents import Selection, divide
 from .options import RunOptions
 from .shots import Shots
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +68,24 @@ class Plan:
                 f"--metadata: shots={options.shots}: an example shows a bare label, and tier {tier!r} "
                 f"answers with more; tiers with examples: {', '.join(sorted(BARE))}"
             )
+        reader = verbalizer_of(members, options)
         for member in members:
-            member.menu(label_set, "", options.order_seed)
+            menu = member.menu(label_set, "", options.order_seed)
+            unknown = [] if menu is None else unknown_labels(menu.read_as(), reader[0])
+            if unknown:
+                log.warning(
+                    "corpus %s: verbalizer %s has no words for the label(s) %s as prompt %s offers "
+                    "them; only these very words answer them",
+                    card.id,
+                    reader[0].ref,
+                    ", ".join(unknown),
+                    member.prompt.ref,
+                )
         spec = None
         if options.ensemble is not None:
             found, digest = registry.ensemble(options.ensemble)
             spec = {"id": found.ref, "sha256": digest}
-        return cls(
-            card, tier, options, label_set, by_language, verbalizer_of(members, options), spec
-        )
+        return cls(card, tier, options, label_set, by_language, reader, spec)
 
     def speaking(self, languages: Iterable[str | None]) -> Plan:
         """The plan for the languages that the utterances really have."""

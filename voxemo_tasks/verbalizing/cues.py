@@ -8,6 +8,7 @@ negated is not counted.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from ..records import Json, Verdict
@@ -86,8 +87,11 @@ class CueReader:
                 free.append((at, direction))
             at += length
         taken: set[int] = set()
+        places = [place for place, _, _, _ in cues]
         for at, direction in free:
-            near = min(cues, key=lambda c: abs(c[0] - at), default=None)
+            after = bisect_left(places, at)
+            beside = cues[max(0, after - 1) : after + 1]
+            near = min(beside, key=lambda c: abs(c[0] - at), default=None)
             if near is not None and abs(near[0] - at) <= self.reach:
                 out.append((near[1], direction, near[2], near[3]))
                 taken.add(near[0])

@@ -121,6 +121,16 @@ class Menu:
         """Labels of a concept; empty where the menu lacks it."""
         return tuple(dict.fromkeys(label for _, label in self._of_concept.get(concept, ())))
 
+    def unknown(self) -> list[str]:
+        """Labels of which no part names a concept of the vocabulary."""
+        known = {
+            label
+            for concept, parts in self._of_concept.items()
+            if not concept.startswith("menu:")
+            for _, label in parts
+        }
+        return [label for label in self.labels if label not in known]
+
     def sense(self, form: Form) -> Sense | None:
         """What a form of the vocabulary means here; ``None`` where it names no emotion."""
         own = self.own_forms.get(form.text)

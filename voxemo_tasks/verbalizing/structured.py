@@ -22,11 +22,11 @@ SUM_SLACK = 0.02
 
 _NUMBER = r"[-+]?(?:\d+(?:[.,]\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
 _PAIR = re.compile(
-    rf"""["'“”]?(?P<key>[^"'“”{{}}\[\]:=,\n]{{1,60}}?)["'“”]?\s*[:=]\s*["'“”]?\s*"""
+    rf"""["'“”]?(?P<key>[^"'“”{{}}\[\]:=,;\n]{{1,60}}?)["'“”]?\s*[:=]\s*["'“”]?\s*"""
     rf"""(?P<value>{_NUMBER})\s*(?P<percent>%)?(?!\w)"""
 )
 _TEXT_PAIR = re.compile(
-    r"""["'“”](?P<key>[^"'“”{}\[\]:,\n]{1,60})["'“”]\s*:\s*["'“”](?P<value>[^"“”\n]{0,200}?)["'“”]\s*(?=[,}\n]|$)"""
+    r"""["'“”](?P<key>[^"'“”{}\[\]:,;\n]{1,60})["'“”]\s*:\s*["'“”](?P<value>[^"“”\n]{0,200}?)["'“”]\s*(?=[,}\n]|$)"""
 )
 _MOST = 400  # pairs; bounds the work on a reply that repeats itself
 
@@ -81,12 +81,14 @@ def pairs(text: str, pattern: re.Pattern[str] = _PAIR) -> list[Pair]:
     return []
 
 
-def distribution(text: str, menu: Sequence[str], read: Read) -> Verdict:
+def distribution(
+    text: str, menu: Sequence[str], read: Read, ignored: Sequence[str] = ()
+) -> Verdict:
     """Shares over the menu; the label with the largest share is the answer.
 
     Shares may be fractions or percentages. They are divided by their sum, labels that are not named
     have none, and what goes to emotions outside the menu stays outside: the shares of the menu then
-    add up to less than 1. A tie at the top is ``multiple``. Negative or vanishing shares, or none,
+    add up to less than 1. Keys such as ``confidence`` or ``total`` are no emotions (``ignored``). A tie at the top is ``multiple``. Negative or vanishing shares, or none,
     are no distribution; the reply may still name a label, and is then read as any other.
 
     Returns:
@@ -99,6 +101,8 @@ def distribution(text: str, menu: Sequence[str], read: Read) -> Verdict:
     spans: list[tuple[int, int]] = []
     percent = False
     for pair in pairs(text):
+        if pair.key.casefold() in ignored:
+            continue
         verdict = read(pair.key)
         if verdict.status not in ("answered", "off_menu"):
             continue
@@ -222,7 +226,7 @@ def read_structured(
 ) -> Verdict:
     """Read by the kind of a spec; the text is without thoughts already."""
     if spec.kind == "distribution":
-        return distribution(text, menu, read)
+        return distribution(text, menu, read, spec.ignored_keys)
     if spec.kind == "ratings":
         return ratings(text, spec.names, menu, scale)
     return counterfactual(text, read, spec.answer_keys, spec.names)
