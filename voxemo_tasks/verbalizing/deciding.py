@@ -20,7 +20,7 @@ from .reading import Level, Mention, Reading
 from .vocabulary import Role
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """What a region comes to.
 
@@ -48,6 +48,7 @@ _SCORE_AFTER = re.compile(
 _SCORE_BEFORE = re.compile(
     r"(\d{1,3}(?:\.\d+)?) ?(?:%|percent) ?(?:of |chance of |likely |confident |sure )?$"
 )
+_DIGIT = re.compile(r"\d")
 _LETTER = re.compile(r"\(([a-z])\)|^\W*([a-z])\W*$|(?<!\w)([a-z])[).:](?!\w)", re.M)
 
 
@@ -76,7 +77,7 @@ class Decider:
         self, text: str, reading: Reading, spans: Sequence[tuple[int, int]], free: Sequence[Hit]
     ) -> Decision:
         """Decide one region."""
-        scored = self._score(text, reading.mentions)
+        scored = _DIGIT.search(text) is not None and self._score(text, reading.mentions)
         echoed = [] if scored else self._drop_option_lists(text, reading.mentions)
         live = [m for m in reading.mentions if not m.dropped]
         _set_text_against_voice(live, reading.contrasts)

@@ -82,7 +82,7 @@ STEPS: dict[str, Callable[[str], str]] = {
 """Name → folding of one character; a spec lists them in the order in which they apply."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Folded:
     """A folded reply.
 
@@ -116,6 +116,14 @@ class Folder(dict[str, str]):
     def __init__(self, steps: Sequence[str]) -> None:
         super().__init__()
         self._steps = [STEPS[name] for name in steps]
+        # Most replies are a plain ASCII line, each character of which folds to one: these are
+        # translated in one go.
+        plain = {c: self[c] for c in map(chr, range(32, 127))}
+        self._plain = {
+            ord(c): f for c, f in plain.items() if len(f) == 1 and (f != " " or c == " ")
+        }
+        odd = "".join(re.escape(c) for c in map(chr, range(128)) if ord(c) not in self._plain)
+        self._odd = re.compile(f"[{odd}]|^ |  ")
 
     def __missing__(self, character: str) -> str:
         if character in "\n\v\f\x85\u2028\u2029":
@@ -133,6 +141,8 @@ class Folder(dict[str, str]):
 
     def __call__(self, text: str) -> Folded:
         """Fold a whole text in linear time."""
+        if text.isascii() and self._odd.search(text) is None:
+            return Folded(_WORD_HYPHEN.sub(" ", text.translate(self._plain)), range(len(text)))
         pieces: list[str] = []
         offsets: list[int] = []
         before = "\n"
@@ -201,6 +211,7 @@ class Splitter:
                 rf"{letter}+(?:'{letter}+)*",
             ]
         )
+        self._counts: dict[str, int] = {}
         self._words = (re.compile(_ASCII_WORD), re.compile(word))
         self._tokens = (
             re.compile(f"{_ASCII_WORD}|{_MARKS}"),
@@ -210,6 +221,13 @@ class Splitter:
     def words(self, text: str) -> list[str]:
         """The words alone."""
         return self._words[not text.isascii()].findall(text)
+
+    def count(self, text: str) -> int:
+        """The number of words of a form of the lexicon; remembered."""
+        n = self._counts.get(text)
+        if n is None:
+            n = self._counts[text] = len(self.words(text))
+        return n
 
     def iter_words(self, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
         """The words of a part, with their places."""

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cache
 
 from ..specs import VerbalizerScopes
 from .folding import PUNCTUATION, Splitter, spaceless
@@ -20,6 +21,8 @@ from .vocabulary import Role, Vocabulary
 
 _SENTENCE_ENDS = frozenset(".!?;\n…")
 _SEGMENT_ENDS = frozenset(".!?;\n…:-(){}[]")
+_PUNCTUATION = frozenset(PUNCTUATION)
+_NEVER = 1 << 60
 _LONGEST_RUN = 40  # mentions; bounds the work on a reply that repeats itself
 _TOPIC_ENDS = frozenset({"in", "with", "using", "while"})
 
@@ -82,12 +85,8 @@ class Reading:
     words: int = 0
 
 
-@dataclass(slots=True)
-class _Token:
-    text: str
-    start: int
-    word: int  # index of this word, or of the next one for punctuation
-    is_word: bool
+_Token = tuple[str, int, int, bool]
+"""Text, start, index of this word (or of the next one for punctuation), whether it is a word."""
 
 
 @dataclass(slots=True)
@@ -141,7 +140,9 @@ class _Pass:
         self.hits = hits
         self.split = reader.split
         self.tokens = _tokens(self.split, text, start, end, reading.words)
-        self.words = {t.word: t.text for t in self.tokens if t.is_word}
+        self.words = {word: said for said, _, word, is_word in self.tokens if is_word}
+        self.connectives = reader.sets["connectives"]
+        self.fillers = reader.sets["fillers"]
         self.quotes = _quotes(text, start, end)
         self.state = _State()
         self.sentence = reading.mentions[-1].sentence + 1 if reading.mentions else 0
@@ -156,31 +157,40 @@ class _Pass:
     def run(self) -> None:
         pointer, skip_to = 0, -1
         quote = 0
-        for index, token in enumerate(self.tokens):
-            while quote < len(self.quotes) and self.quotes[quote][1] <= token.start:
-                quote += 1
-            while pointer < len(self.hits) and self.hits[pointer].start < token.start:
+        hits, quotes = self.hits, self.quotes
+        n_hits, n_quotes = len(hits), len(quotes)
+        next_hit = hits[0].start if hits else _NEVER
+        for token in self.tokens:
+            text, start, _, is_word = token
+            while next_hit < start:
                 pointer += 1
-            if quote < len(self.quotes) and self.quotes[quote][0] <= token.start:
-                begin, end = self.quotes[quote]
-                if token.start == begin and not self._transparent(begin, end):
-                    self._pass_quote(begin, end)
-                    skip_to = end
-            if token.start < skip_to:
+                next_hit = hits[pointer].start if pointer < n_hits else _NEVER
+            if n_quotes:
+                while quote < n_quotes and quotes[quote][1] <= start:
+                    quote += 1
+                if quote < n_quotes and quotes[quote][0] <= start:
+                    begin, end = quotes[quote]
+                    if start == begin and not self._transparent(begin, end):
+                        self._pass_quote(begin, end)
+                        skip_to = end
+            if start < skip_to:
                 continue
-            inside = token.start + max(1, len(token.text))
-            while pointer < len(self.hits) and self.hits[pointer].start < inside:
-                hit = self.hits[pointer]
+            inside = start + max(1, len(text))
+            while next_hit < inside:
+                hit = hits[pointer]
                 pointer += 1
-                self._hit(hit, index)
+                next_hit = hits[pointer].start if pointer < n_hits else _NEVER
+                self._hit(hit, token)
                 skip_to = hit.end
-            if token.start < skip_to:
-                if token.is_word:
-                    self.sentence_words.append(token.text)
-                continue
-            self._plain(token)
+            if start < skip_to:
+                if is_word:
+                    self.sentence_words.append(text)
+            elif is_word:
+                self._word(token)
+            else:
+                self._mark(text, start)
         self._end_sentence("")
-        self.reading.words += sum(t.is_word for t in self.tokens)
+        self.reading.words += len(self.words)
 
     # --- quotations -------------------------------------------------------------------------
 
@@ -207,22 +217,24 @@ class _Pass:
 
     # --- plain tokens -----------------------------------------------------------------------
 
-    def _plain(self, token: _Token) -> None:
+    def _word(self, token: _Token) -> None:
+        text = token[0]
         state = self.state
-        if token.is_word:
-            self.sentence_words.append(token.text)
-            self.sentence_first = False
-            if token.text in _TOPIC_ENDS:
-                state.topic = False
-            if token.text in self.sets["connectives"] and self._starts_clause(token.word + 1):
+        self.sentence_words.append(text)
+        self.sentence_first = False
+        if text in _TOPIC_ENDS:
+            state.topic = False
+        if text in self.connectives:
+            if state.unsure and self._starts_clause(token[2] + 1):
                 state.unsure = False
-            if state.quoted and token.text not in self.sets["connectives"]:
+        else:
+            if state.quoted:
                 state.quoting = False
-            if token.text not in self.sets["fillers"] and not _numbering(token.text):
-                self.segment_bare = self.segment_bare and token.text in self.sets["connectives"]
-            return
-        mark = token.text
-        if mark == "." and _between_digits(self.text, token.start):
+            if self.segment_bare and text not in self.fillers and not _numbering(text):
+                self.segment_bare = False
+
+    def _mark(self, mark: str, start: int) -> None:
+        if mark == "." and _between_digits(self.text, start):
             return
         if mark in ",:()-":
             self._pause()
@@ -270,26 +282,26 @@ class _Pass:
 
     # --- hits -------------------------------------------------------------------------------
 
-    def _hit(self, hit: Hit, index: int) -> None:
-        token = self.tokens[index]
-        n_words = len(self.split.words(self.text[hit.start : hit.end]))
-        after = token.word + n_words
+    def _hit(self, hit: Hit, token: _Token) -> None:
+        _, _, word, is_word = token
+        n_words = self.split.count(self.text[hit.start : hit.end])
+        after = word + n_words
         roles = hit.roles
-        if not token.is_word:
+        if not is_word:
             self._pause()
         if hit.sense and Role.CONCEPT in roles:
-            self._mention(hit, token.word, after)
+            self._mention(hit, word, after)
             self.sentence_first = False
             return
         if hit.sense and Role.ALONE in roles:
-            mention = Mention(hit, hit.sense, self.sentence, token.word, after)
+            mention = Mention(hit, hit.sense, self.sentence, word, after)
             self.reading.alone.append(mention)
-        for role in _ORDER:
-            if role in roles:
-                _HANDLERS[role](self, hit, token.word, after)
-        filler = self.text[hit.start : hit.end] in self.sets["fillers"]
-        if not roles <= _QUIET or (Role.VOICE in roles and not filler):
-            self.segment_bare = False
+        for handle in _handlers_of(roles):
+            handle(self, hit, word, after)
+        if self.segment_bare:
+            filler = self.text[hit.start : hit.end] in self.fillers
+            if not roles <= _QUIET or (Role.VOICE in roles and not filler):
+                self.segment_bare = False
         self.sentence_first = False
 
     def _mention(self, hit: Hit, word: int, after: int) -> None:
@@ -544,7 +556,14 @@ _HANDLERS: dict[Role, _Handler] = {
     Role.QUOTES: _Pass._quotes,
     Role.FIRST_PERSON: _Pass._first_person,
 }
-_ORDER = tuple(_HANDLERS)
+
+
+@cache
+def _handlers_of(roles: frozenset[Role]) -> tuple[_Handler, ...]:
+    """What the roles of a hit do, in the order of the table."""
+    return tuple(handler for role, handler in _HANDLERS.items() if role in roles)
+
+
 _QUIET = frozenset({Role.EMOTION_NOUN, Role.VOICE, Role.ALONE})
 
 
@@ -552,8 +571,9 @@ def _tokens(split: Splitter, text: str, start: int, end: int, first_word: int) -
     tokens: list[_Token] = []
     word = first_word
     for match in split.iter_tokens(text, start, end):
-        is_word = match[0] not in PUNCTUATION
-        tokens.append(_Token(match[0], match.start(), word, is_word))
+        said = match[0]
+        is_word = said not in _PUNCTUATION
+        tokens.append((said, match.start(), word, is_word))
         word += is_word
     return tokens
 
@@ -568,6 +588,8 @@ def _between_digits(text: str, at: int) -> bool:
 
 def _quotes(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """Spans of quotations, marks included; none where the whole span is one quotation or JSON."""
+    if '"' not in text and "'" not in text:
+        return []
     body = text[start:end].strip()
     if body[:1] in ("{", "["):
         return []

@@ -30,7 +30,7 @@ _QUOTED = re.compile(r'"([^"\n]*)(?:"|$)|(?<!\w)\'([^\n]*?)(?:\'(?!\w)|$)')
 _VALUE_END = re.compile(r"[,}\]\n]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Region:
     """A part of the folded text that is read by itself.
 

@@ -88,7 +88,8 @@ def distribution(
 
     Shares may be fractions or percentages. They are divided by their sum, labels that are not named
     have none, and what goes to emotions outside the menu stays outside: the shares of the menu then
-    add up to less than 1. Keys such as ``confidence`` or ``total`` are no emotions (``ignored``). A tie at the top is ``multiple``. Negative or vanishing shares, or none,
+    add up to less than 1. Keys such as ``confidence`` or ``total`` are no emotions (``ignored``).
+    A tie at the top is ``multiple``. Negative or vanishing shares, or none,
     are no distribution; the reply may still name a label, and is then read as any other.
 
     Returns:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
@@ -206,11 +206,11 @@ class Vocabulary:
                 found.append((start, end, form))
         return found
 
-    def tongue(self, matches: Iterable[tuple[int, int, Form]]) -> str:
+    def tongue(self, matches: Sequence[tuple[int, int, Form]]) -> str:
         """The Latin-script language that most of the matches belong to."""
         first = self.tongues[0]
-        if len(self.tongues) == 1 or not any(form.gated for _, _, form in matches):
-            return first
+        if all(first in form.languages or not form.gated for _, _, form in matches):
+            return first  # it has as many as any other, or nothing depends on it
         votes: Counter[str] = Counter()
         for _, _, form in matches:
             votes.update(form.languages)
@@ -229,9 +229,12 @@ def _is_latin(words: VerbalizerLanguage) -> bool:
 
 def whole(text: str, form: str, start: int, end: int) -> bool:
     """Whether a match stands as words of its own, and not inside other words."""
-    left = start == 0 or not _joins(text[start - 1], form[0])
-    right = end == len(text) or not _joins(form[-1], text[end])
-    return left and right
+    if start and text[start - 1] not in _EDGES and _joins(text[start - 1], form[0]):
+        return False
+    return end == len(text) or text[end] in _EDGES or not _joins(form[-1], text[end])
+
+
+_EDGES = frozenset(" \n.,:;!?\"'()-")
 
 
 def _joins(one: str, other: str) -> bool:
