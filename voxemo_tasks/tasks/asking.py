@@ -252,5 +252,5 @@ def count_known(contexts: Iterable[Mapping[str, str]], factors: Sequence[str]) -
     """For how many utterances each factor is known."""
     counts: Counter[str] = Counter()
     for context in contexts:
-        counts.update(context)
+        counts.update(context.keys())
     return {factor: counts[factor] for factor in factors}

@@ -1,0 +1,219 @@
+"""What a task asks: ensembles, ways of offering labels, examples, languages, ratings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
+
+from voxemo_tasks import registry
+from voxemo_tasks.corpora import load_manifest, prepare, prepared
+from voxemo_tasks.errors import LabelSetError, OptionError
+from voxemo_tasks.results import score_run
+from voxemo_tasks.tasks.options import parse_options
+from voxemo_tasks.tasks.planning import Plan
+from voxemo_tasks.tasks.task import VoxEmoTask
+from voxemo_tasks.tasks.tree import tree
+
+
+def make(tier: str = "direct", corpus: str = "mini", **metadata: Any) -> VoxEmoTask:
+    return VoxEmoTask(
+        config={
+            "task": f"voxemo_{corpus}_{tier}",
+            "dataset_kwargs": {"corpus": corpus, "tier": tier},
+            "test_split": "test",
+            "output_type": "generate_until",
+            "generation_kwargs": {"until": []},
+            "num_fewshot": 0,
+            "metadata": metadata,
+        }
+    )
+
+
+def run(script: Path, store: Path, task: str, **metadata: Any) -> Any:
+    manager = TaskManager(include_path=str(tree()), include_defaults=False, metadata=metadata)
+    return simple_evaluate(
+        model="scripted-audiolm",
+        model_args={"replies": str(script), "store": str(store)},
+        tasks=[task],
+        task_manager=manager,
+        bootstrap_iters=0,
+    )
+
+
+def write_script(path: Path, reply: Any) -> Path:
+    """A script with a reply per clip of mini: a text, or a function of the utterance."""
+    rows = []
+    for utterance in prepared("mini").manifest().utterances():
+        text = reply(utterance) if callable(reply) else reply
+        rows.append({"path": utterance.path, "reply": text})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_the_five_tiers_are_five_votes(mini_home: Path, tmp_path: Path) -> None:
+    task = make(ensemble="five_tiers")
+    ids = [m.id for m in task.plan.all_members()]
+    tiers = ("direct", "transcribe", "acoustic", "transcribe_acoustic", "reason")
+    assert ids == [f"{t}_en@1" for t in tiers]
+    script = write_script(tmp_path / "s.jsonl", lambda u: f"Emotion: {u.label}")
+    out = run(script, tmp_path / "run", "voxemo_mini_direct", ensemble="five_tiers")
+    assert out["results"]["voxemo_mini_direct"]["uar,none"] == 1.0
+    scored = score_run(tmp_path / "run").tasks["voxemo_mini_direct"]
+    assert scored.ensemble is not None
+    assert scored.ensemble["id"] == "five_tiers@1"
+    assert scored.counts.replies == 5 * scored.counts.asked
+    assert scored.hard["uar"].strict.value == 1.0
+
+
+def test_sixteen_members_and_ten_samples(mini_home: Path) -> None:
+    members = make(ensemble="paraphrase_8").plan.all_members()
+    assert len({m.id for m in members}) == 16
+    assert {m.order for m in members} == {"registered", "rotated"}
+    task = make(ensemble="sample_10")
+    assert (task.samples, task.temperature) == (10, 0.7)
+    assert make(ensemble="sample_10", temperature=1.0).temperature == 1.0
+    for options, words in (
+        ({"prompts": ["direct_en"]}, "exclude one another"),
+        ({"prompt_language": "de"}, "has no effect"),
+    ):
+        with pytest.raises(OptionError, match=words):
+            make(ensemble="sample_10", **options)
+
+
+@pytest.mark.parametrize("style", ["lettered", "bullets", "json"])
+@pytest.mark.parametrize("order", ["permuted", "rotated"])
+def test_a_score_reads_the_menu_that_each_utterance_had(
+    mini_home: Path, tmp_path: Path, style: str, order: str
+) -> None:
+    """Every reply is the right word or letter as *this* utterance's menu has it."""
+    options = {"label_style": style, "label_order": order, "label_form": "noun"}
+    task = make(**options)
+    right: dict[str, str] = {}
+    for doc in task.test_docs():
+        (member,) = task.plan.members(doc)
+        menu = member.menu(task.label_set, doc["utterance_id"], 0)
+        assert menu is not None
+        word = menu.read_as()[menu.labels.index(doc["label"])]
+        right[doc["utterance_id"]] = word[0] if style == "lettered" else word
+    script = write_script(tmp_path / "s.jsonl", lambda u: right.get(u.utterance_id, ""))
+    out = run(script, tmp_path / "run", "voxemo_mini_direct", **options)
+    assert out["results"]["voxemo_mini_direct"]["uar,none"] == 1.0
+    scored = score_run(tmp_path / "run").tasks["voxemo_mini_direct"]
+    assert scored.hard["wa"].strict.value == 1.0
+    assert scored.members[0]["shown"][0] == "anger"
+
+
+def test_examples_are_of_the_train_part_and_of_other_speakers(mini_home: Path) -> None:
+    task = make(shots=3, protocol="speakers", fold=1)
+    manifest = prepared("mini").manifest()
+    rows = {u.utterance_id: u for u in manifest.utterances()}
+    for doc in task.test_docs():
+        shots = [rows[uid] for uid in doc["shot_ids"]]
+        assert len(shots) == 3
+        assert len({shot.label for shot in shots}) == 3  # a label a turn
+        for shot in shots:
+            assert shot.speaker != doc["speaker"]
+            assert ("speakers", 1, "train") in {(s.protocol, s.fold, s.role) for s in shot.splits}
+    request = task._requests(task.test_docs()[0])[0]
+    assert len(request.audio) == 4
+    assert (
+        make(shots=3, shots_seed=1, protocol="speakers", fold=1).test_docs()[0]["shot_ids"]
+        != (task.test_docs()[0]["shot_ids"])
+    )
+    with pytest.raises(OptionError, match="has no train part"):
+        make(shots=3)
+    with pytest.raises(OptionError, match="shows a bare label"):
+        make("reason", shots=3, protocol="speakers", fold=1)
+
+
+def test_every_utterance_in_its_own_language(mini_home: Path, tmp_path: Path) -> None:
+    task = make(prompt_language="corpus")
+    said = {}
+    for doc in task.test_docs():
+        (member,) = task.plan.members(doc)
+        said[doc["language"]] = member
+    for language, member in said.items():
+        assert member.prompt.language == language.partition("-")[0]
+    german = next(m for language, m in said.items() if language.startswith("de"))
+    menu = german.menu(task.label_set, "u", 0)
+    assert menu is not None
+    assert "wütend" in menu.shown
+    script = write_script(
+        tmp_path / "s.jsonl",
+        lambda u: (
+            said[u.language]
+            .menu(task.label_set, u.utterance_id, 0)
+            .shown[task.label_set.labels.index(u.label)]
+        ),
+    )
+    run(script, tmp_path / "run", "voxemo_mini_direct", prompt_language="corpus")
+    scored = score_run(tmp_path / "run").tasks["voxemo_mini_direct"]
+    assert scored.hard["uar"].strict.value == 1.0
+    assert len(scored.members) >= 5
+    english = make(prompt_language="de", label_language="en")
+    assert "angry" in english._requests(english.test_docs()[0])[0].text
+
+
+def test_ratings(mini_home: Path, tmp_path: Path) -> None:
+    task = make("dimensional")
+    assert task.dimensions == ("valence", "arousal", "dominance")
+    assert task.scale == (1.0, 5.0)
+    text = task._requests(task.test_docs()[0])[0].text
+    assert "from 1 (very calm) to 5 (very excited)" in text
+    script = write_script(tmp_path / "s.jsonl", '{"valence": 2, "arousal": 9}')
+    out = run(script, tmp_path / "run", "voxemo_mini_dimensional")
+    assert out["results"]["voxemo_mini_dimensional"]["coverage,none"] == 1.0
+    scored = score_run(tmp_path / "run").tasks["voxemo_mini_dimensional"]
+    assert scored.dimensions == ["valence", "arousal", "dominance"]
+    assert scored.hard == {}
+    assert scored.confusion is None
+    assert scored.counts.statuses["answered"] == scored.counts.asked
+
+
+def test_corpora_are_asked_what_they_have(home: Path) -> None:
+    uudb, _ = registry.corpus("uudb")
+    urdu, _ = registry.corpus("urdu")
+    options = parse_options({}, strict=True)
+    with pytest.raises(LabelSetError, match="'uudb' has no classes"):
+        Plan.of(uudb, "direct", options)
+    with pytest.raises(OptionError, match="'urdu' has no ratings"):
+        Plan.of(urdu, "dimensional", options)
+    assert Plan.of(uudb, "dimensional", options).label_set is None
+
+
+def test_one_switch_per_factor(mini_home: Path) -> None:
+    def first(**metadata: Any) -> str:
+        task = make("context", **metadata)
+        doc = next(d for d in task.test_docs() if d["language"].startswith("de"))
+        return task._requests(doc)[0].text
+
+    everything, nothing = first(), first(context="none")
+    assert nothing.startswith("What emotion")
+    language, culture = first(context="language"), first(context="culture")
+    assert "German" in language
+    assert "Germany" in culture
+    assert "Germany" not in language.replace("German.", "")
+    assert len(everything) >= max(len(language), len(culture)) > len(nothing)
+    task = make("context")
+    known = task.plan.context_known(task.test_docs())
+    assert known is not None
+    assert known["language"] == len(task.test_docs())
+
+
+def test_a_label_without_words_is_told_before_a_run(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    card, _ = registry.corpus("pavoque")
+    Plan.of(card, "direct", parse_options({}, strict=True))
+    assert "has no words for the label(s) poker" in caplog.text
+
+
+def test_mini_is_what_the_tests_take_it_for(home: Path, tmp_path: Path) -> None:
+    prepare("mini", out=tmp_path / "m.parquet", progress=False)
+    manifest = load_manifest(tmp_path / "m.parquet")
+    assert len({x.partition("-")[0] for x in manifest.column("language") if x}) >= 5
