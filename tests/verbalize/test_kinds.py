@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxemo_tasks import registry
@@ -157,6 +158,7 @@ WILD = st.text(
 
 
 @given(WILD, st.sampled_from(["stop", "length"]))
+@settings(max_examples=max(1, int(os.environ.get("VOXEMO_FUZZ", "100")) // 10), deadline=None)
 def test_any_text_has_a_verdict(text: str, reason: Any) -> None:
     for spec in registry.verbalizers():
         menu = ["valence", "arousal"] if spec.id == "vad" else MENU

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from voxemo_tasks.verbalize import failing_examples, verbalize
 SPEC, _ = registry.verbalizer("closed_set")
 CASES = Path(__file__).parents[1] / "data" / "verbalizer_cases_en.jsonl"
 ROWS = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
+EXAMPLES = int(os.environ.get("VOXEMO_FUZZ", "300"))
+"""Texts to try; 100,000 a night."""
 MENU = ["neutral", "joy", "disgust", "sadness", "surprise", "anger", "fear"]
 
 
@@ -108,7 +111,7 @@ TEXTS = st.text() | st.lists(PIECES).map(" ".join) | st.lists(PIECES).map("".joi
 @given(TEXTS, st.permutations(MENU), st.sampled_from(["stop", "length"]))
 @example("{" * 5000, MENU, "stop")
 @example("not " * 5000 + "sad", MENU, "stop")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_any_text_has_a_verdict(text: str, menu: list[str], reason: Any) -> None:
     verdict = verbalize(text, menu, SPEC, finish_reason=reason)
     assert verdict.status in STATUSES
