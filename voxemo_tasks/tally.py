@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from .errors import OptionError
 from .records import OURS, STATUSES, Status, Verdict
 from .render import Menu
-from .specs import AnyVerbalizer
+from .specs import AnyVerbalizer, CuesSpec, StructuredSpec
 from .verbalize import FinishReason, verbalize
 
 FAILURE_LIMIT = 0.05
@@ -15,6 +16,21 @@ FAILURE_LIMIT = 0.05
 
 FAILURE_FLOOR = 1
 """So many failures never fail a run by themselves: one bad clip costs one row."""
+
+
+def require_fitting(spec: AnyVerbalizer, *, ratings: bool) -> None:
+    """Refuse a verbalizer that reads something else than was asked for.
+
+    Raises:
+        OptionError: For one that gives no labels where labels were asked for, or no ratings where
+            ratings were.
+    """
+    rates = isinstance(spec, StructuredSpec) and spec.kind == "ratings"
+    if rates != ratings or isinstance(spec, CuesSpec):
+        wanted = "ratings on dimensions" if ratings else "labels"
+        raise OptionError(
+            f"verbalizer {spec.ref} ({spec.title}) cannot read this task, which asked for {wanted}"
+        )
 
 
 def read_reply(

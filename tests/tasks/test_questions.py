@@ -205,6 +205,19 @@ def test_one_switch_per_factor(mini_home: Path) -> None:
     assert known["language"] == len(task.test_docs())
 
 
+def test_a_verbalizer_that_reads_something_else_is_refused(home: Path) -> None:
+    urdu, _ = registry.corpus("urdu")
+    uudb, _ = registry.corpus("uudb")
+    for card, tier, verbalizer in (
+        (urdu, "direct", "prosody"),
+        (urdu, "direct", "vad"),
+        (uudb, "dimensional", "closed_set"),
+    ):
+        options = parse_options({"verbalizer": verbalizer}, strict=True)
+        with pytest.raises(OptionError, match="cannot read this task"):
+            Plan.of(card, tier, options)
+
+
 def test_a_label_without_words_is_told_before_a_run(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

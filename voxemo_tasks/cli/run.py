@@ -196,7 +196,7 @@ def check_prepared(names: Sequence[str], options: Any) -> None:
     """Raise for all corpora at once that are not prepared; then look at their options."""
     from ..tasks.documents import select
     from ..tasks.planning import Plan
-    from ..tasks.tree import known_tags, members, task_name, tiers_of
+    from ..tasks.tree import PREPARED, known_tags, members, task_name, tiers_of
 
     wanted = members(list(names))
     ready = set(prepared_ids())
@@ -207,7 +207,7 @@ def check_prepared(names: Sequence[str], options: Any) -> None:
             f"{len(missing)} of {len(wanted)} corpora of this run are not prepared. Prepare them:\n"
             f"{lines}\nor run the group voxemo_prepared, which holds what is prepared"
         )
-    if not wanted and "voxemo_prepared" in names:
+    if not wanted and any(name.startswith(PREPARED) for name in names):
         raise NotPreparedError(
             "voxemo_prepared is empty: no corpus is prepared yet; try `voxemo corpora prepare mini`"
         )
@@ -218,7 +218,7 @@ def check_prepared(names: Sequence[str], options: Any) -> None:
         for tier in tiers_of(entry.card):
             task = task_name(corpus, tier)
             named = [n for n in names if n in (task, "voxemo") or task in all_tags.get(n, [])]
-            ready_too = "voxemo_prepared" in names
+            ready_too = PREPARED in names or f"{PREPARED}_{tier}" in names
             if named or ready_too:
                 plan = Plan.of(entry.card, tier, options)
                 manifest = entry.manifest()

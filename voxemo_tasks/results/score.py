@@ -21,7 +21,14 @@ from ..records import OURS, Json, Response, Verdict
 from ..render import Menu, menu_from
 from ..specs import AnyVerbalizer
 from ..store import Asked, RunData, read_run, reply_key
-from ..tally import FAILURE_LIMIT, count_statuses, plurality, read_reply, too_many_failures
+from ..tally import (
+    FAILURE_LIMIT,
+    count_statuses,
+    plurality,
+    read_reply,
+    require_fitting,
+    too_many_failures,
+)
 from ..verbalize import FinishReason
 from . import model as m
 from .sensitivity import StoredReply, sensitivity
@@ -129,6 +136,7 @@ def score_task(
     header, documents = run.documents(digest)
     spec, reader = choose_verbalizer(header, verbalizer)
     labels = list((header["label_set"] or {}).get("labels", ()))
+    require_fitting(spec, ratings=not labels)
     reading = Reading.of(header, labels, spec)
     questions: dict[str, dict[str, Asked]] = {}
     for row in rows:

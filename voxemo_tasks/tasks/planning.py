@@ -16,6 +16,7 @@ from ..labels import DIMENSIONS, LabelSet
 from ..records import AudioRef, Json
 from ..render import Frame, Menu, Shot
 from ..specs import AnyVerbalizer, CorpusCard
+from ..tally import require_fitting
 from ..verbalize import unknown_labels
 from .asking import BARE, Member, context_of, count_known, members_of, verbalizer_of
 from .documents import Selection, divide
@@ -69,6 +70,7 @@ class Plan:
                 f"answers with more; tiers with examples: {', '.join(sorted(BARE))}"
             )
         reader = verbalizer_of(members, options)
+        require_fitting(reader[0], ratings=ratings)
         for member in members:
             menu = member.menu(label_set, "", options.order_seed)
             unknown = [] if menu is None else unknown_labels(menu.read_as(), reader[0])

@@ -42,6 +42,8 @@ def tags(card: CorpusCard, tier: str) -> list[str]:
 
 
 DIMENSIONAL = "dimensional"
+PREPARED = "voxemo_prepared"
+"""Group of the tasks of prepared corpora; with a tier's name after it, of that tier alone."""
 
 
 def tiers_of(card: CorpusCard) -> list[str]:
@@ -58,6 +60,7 @@ def files() -> dict[str, str]:
     out: dict[str, str] = {}
     everything: list[str] = []
     ready: list[str] = []
+    ready_of: dict[str, list[str]] = {tier: [] for tier in registry.tiers()}
     prepared_now = set(prepared_ids())
     for card in registry.corpora():
         for tier in tiers_of(card):
@@ -65,9 +68,13 @@ def files() -> dict[str, str]:
             everything.append(name)
             if card.id in prepared_now:
                 ready.append(name)
+                ready_of[tier].append(name)
             out[f"{card.id}/{name}.yaml"] = _task(card, tier, name)
     out["groups/voxemo.yaml"] = _group("voxemo", everything)
     out["groups/voxemo_prepared.yaml"] = _group("voxemo_prepared", ready)
+    for tier in registry.tiers():
+        name = f"{PREPARED}_{tier}"
+        out[f"groups/{name}.yaml"] = _group(name, ready_of[tier])
     out[f"{REGISTER}.yaml"] = (
         "# First in --tasks, it makes the suite's models known to a plain lm-eval.\n"
         "group: voxemo_register\n"
@@ -213,7 +220,7 @@ def members(names: list[str]) -> list[str]:
                 if (
                     name in (task, "voxemo")
                     or task in all_tags.get(name, [])
-                    or (name == "voxemo_prepared" and card.id in prepared_now)
+                    or (name in (PREPARED, f"{PREPARED}_{tier}") and card.id in prepared_now)
                 ):
                     wanted.add(card.id)
     return sorted(wanted)
