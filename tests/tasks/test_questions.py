@@ -13,7 +13,7 @@ from lm_eval.tasks import TaskManager
 from voxemo_tasks import registry
 from voxemo_tasks.corpora import load_manifest, prepare, prepared
 from voxemo_tasks.errors import LabelSetError, OptionError
-from voxemo_tasks.results import score_run
+from voxemo_tasks.results import score_run, table_of
 from voxemo_tasks.tasks.options import parse_options
 from voxemo_tasks.tasks.planning import Plan
 from voxemo_tasks.tasks.task import VoxEmoTask
@@ -155,6 +155,12 @@ def test_every_utterance_in_its_own_language(mini_home: Path, tmp_path: Path) ->
     scored = score_run(tmp_path / "run").tasks["voxemo_mini_direct"]
     assert scored.hard["uar"].strict.value == 1.0
     assert len(scored.members) >= 5
+    told = {p["language"]: p["reviewed"] for p in scored.prompts}
+    assert told["en"] is True
+    assert told["de"] is False
+    assert scored.verbalizer["reviewed"]["de"] is False
+    shown = table_of(score_run(tmp_path / "run"))
+    assert "reviewed by no native speaker" in shown
     english = make(prompt_language="de", label_language="en")
     assert "angry" in english._requests(english.test_docs()[0])[0].text
 

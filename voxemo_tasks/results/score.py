@@ -19,7 +19,7 @@ from ..metrics.hard import HARD_METRICS, bounds, chance, f1s, majority, precisio
 from ..metrics.intervals import bootstrap_interval
 from ..records import OURS, Json, Response, Verdict
 from ..render import Menu, menu_from
-from ..specs import AnyVerbalizer
+from ..specs import AnyVerbalizer, VerbalizerSpec
 from ..store import Asked, RunData, read_run, reply_key
 from ..tally import (
     FAILURE_LIMIT,
@@ -255,7 +255,10 @@ def choose_verbalizer(header: Json, override: str | None) -> tuple[AnyVerbalizer
             f"verbalizer {spec.ref} has SHA-256 {digest} here, the run was made with "
             f"{run_with['sha256']}: a registered file was changed; restore it"
         )
-    return spec, {"id": spec.ref, "sha256": digest, "run_with": run_with}
+    identity: Json = {"id": spec.ref, "sha256": digest, "run_with": run_with}
+    if isinstance(spec, VerbalizerSpec) and spec.reviewed:
+        identity["reviewed"] = dict(spec.reviewed)
+    return spec, identity
 
 
 def _result(

@@ -75,6 +75,9 @@ def table_of(results: Results) -> str:
             notes.append(f"  {task.counts.cut} replies were cut by the token limit")
         if task.counts.partly_heard:
             notes.append(f"  {task.counts.partly_heard} replies are to clips heard only in part")
+        unchecked = sorted({p["language"] for p in task.prompts if p.get("reviewed") is False})
+        if unchecked:
+            notes.append(f"  prompts in {', '.join(unchecked)}: reviewed by no native speaker")
         if task.sensitivity is not None:
             notes.append(f"  {_varied(task.sensitivity)}")
         notes += [f"  no headline: {reason}" for reason in task.reasons]

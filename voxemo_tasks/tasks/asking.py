@@ -84,7 +84,9 @@ class Member:
             "label_order": self.order,
             "label_form": self.form,
             "label_style": self.style,
-            "wording": None if self.wording is None else self.wording.ref,
+            "wording": None
+            if self.wording is None
+            else {"id": self.wording.ref, "reviewed": self.wording.reviewed},
             "shown": shown,
         }
 

@@ -250,7 +250,12 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             "role": self.selection.role,
             "excluded": self.selection.excluded,
             "prompts": [
-                {"id": prompt.ref, "sha256": digest, "language": prompt.language}
+                {
+                    "id": prompt.ref,
+                    "sha256": digest,
+                    "language": prompt.language,
+                    "reviewed": prompt.reviewed,
+                }
                 for prompt, digest in prompts.values()
             ],
             "members": [member.to_json(self.label_set) for member in members],
