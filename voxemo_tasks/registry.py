@@ -384,6 +384,10 @@ def _require_sources(
             )
 
 
+WORLD = "world"
+"""Culture of the notes that rest on many countries."""
+
+
 def culture_notes(
     cultures: Iterable[str] = (), languages: Iterable[str] = ()
 ) -> dict[str, tuple[CultureNote, str]]:
@@ -393,8 +397,12 @@ def culture_notes(
         cultures: Country codes as the cards have them.
         languages: BCP-47 tags; primary subtags meet one another (``de`` and ``de-AT``).
 
+    Returns:
+        Findings on many countries at once (``world``) come with every culture.
+
     Example:
-        >>> all("JP" in note.cultures for note, _ in culture_notes(["JP"]).values())
+        >>> notes = culture_notes(["JP"]).values()
+        >>> all({"JP", "world"} & set(note.cultures) for note, _ in notes)
         True
     """
     book = _culture()
@@ -403,7 +411,9 @@ def culture_notes(
     return {
         name: (note, book.sources[note.source])
         for name, note in book.notes.items()
-        if wanted & set(note.cultures) or spoken & {tag.partition("-")[0] for tag in note.languages}
+        if wanted & set(note.cultures)
+        or (wanted and WORLD in note.cultures)
+        or spoken & {tag.partition("-")[0] for tag in note.languages}
     }
 
 
