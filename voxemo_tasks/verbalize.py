@@ -199,8 +199,9 @@ class Verbalizer:
         values = self.unwrap.json_values(text)
         if values is not None:
             yield values
-        yield from marked(text, free, hits)
-        yield from concluding(text, free)
+        if free:
+            yield from marked(text, free, hits)
+            yield from concluding(text, free)
         yield Region("whole", ((0, len(text)),))
 
 

@@ -40,6 +40,7 @@ class Decision:
 
 
 NOTHING = Decision("unparsed")
+_REASONS = {Level.MAIN: "ranked", Level.HEDGED: "hedged", Level.WEAK: "weak"}
 
 _SCORE_AFTER = re.compile(
     r"[\"')\]]{0,2} ?(?:\(|:|=|-|,|at|with|is)? ?(?:about |approximately |around )?"
@@ -77,6 +78,14 @@ class Decider:
         self, text: str, reading: Reading, spans: Sequence[tuple[int, int]], free: Sequence[Hit]
     ) -> Decision:
         """Decide one region."""
+        if len(reading.mentions) == 1:
+            # The commonest reply by far: one emotion word, which answers one label. What follows
+            # comes to the same for it, by a longer way.
+            only = reading.mentions[0]
+            if len(only.sense.labels) == 1 and not only.dropped:
+                span = (only.hit.start, only.hit.end)
+                reason = _REASONS.get(only.level, "asserted")
+                return Decision("answered", only.sense.labels, (), span, reason)
         scored = _DIGIT.search(text) is not None and self._score(text, reading.mentions)
         echoed = [] if scored else self._drop_option_lists(text, reading.mentions)
         live = [m for m in reading.mentions if not m.dropped]
@@ -153,9 +162,8 @@ class Decider:
             if (after and (tentative or same)) or (tentative and len(labels) > 2):
                 return Decision("abstained", span=reading.abstentions[-1][0], reason="undecided")
         status: Status = "answered" if len(labels) == 1 else "multiple"
-        reason = {Level.MAIN: "ranked", Level.HEDGED: "hedged", Level.WEAK: "weak"}
         return Decision(
-            status, labels, off_words, _span(mentions), reason.get(mentions[0].level, "asserted")
+            status, labels, off_words, _span(mentions), _REASONS.get(mentions[0].level, "asserted")
         )
 
     def _absent(self, span: tuple[int, int], off_words: tuple[str, ...]) -> Decision:

@@ -123,7 +123,8 @@ class Reader:
         """Read the parts of a region, each as sentences of its own."""
         reading = Reading()
         for start, end in spans:
-            _Pass(self, reading, text, _within(hits, start, end), start, end).run()
+            inside = hits if start == 0 and end == len(text) else _within(hits, start, end)
+            _Pass(self, reading, text, inside, start, end).run()
         return reading
 
 
@@ -131,7 +132,13 @@ class _Pass:
     """One pass over one span."""
 
     def __init__(
-        self, reader: Reader, reading: Reading, text: str, hits: list[Hit], start: int, end: int
+        self,
+        reader: Reader,
+        reading: Reading,
+        text: str,
+        hits: Sequence[Hit],
+        start: int,
+        end: int,
     ) -> None:
         self.sets = reader.sets
         self.scopes = reader.scopes
@@ -146,6 +153,7 @@ class _Pass:
         self.quotes = _quotes(text, start, end)
         self.state = _State()
         self.sentence = reading.mentions[-1].sentence + 1 if reading.mentions else 0
+        self.asks = "?" in text  # only a question can be denied by the sentence after it
         self.sentence_words: list[str] = []
         self.sentence_mentions: list[Mention] = []
         self.questioned: list[Mention] = []
@@ -183,7 +191,7 @@ class _Pass:
                 self._hit(hit, token)
                 skip_to = hit.end
             if start < skip_to:
-                if is_word:
+                if is_word and self.asks:
                     self.sentence_words.append(text)
             elif is_word:
                 self._word(token)
@@ -220,9 +228,10 @@ class _Pass:
     def _word(self, token: _Token) -> None:
         text = token[0]
         state = self.state
-        self.sentence_words.append(text)
+        if self.asks:
+            self.sentence_words.append(text)
         self.sentence_first = False
-        if text in _TOPIC_ENDS:
+        if state.topic and text in _TOPIC_ENDS:
             state.topic = False
         if text in self.connectives:
             if state.unsure and self._starts_clause(token[2] + 1):
@@ -252,10 +261,9 @@ class _Pass:
             state.explaining = state.explaining_first = False
 
     def _end_segment(self, mark: str) -> None:
-        live = [m for m in self.segment if not m.dropped]
-        if live and self.segment_bare and not self.segment_inner and mark != "?":
-            for mention in live:
-                if mention.level < Level.HEDGED:
+        if self.segment_bare and not self.segment_inner and mark != "?":
+            for mention in self.segment:
+                if not mention.dropped and mention.level < Level.HEDGED:
                     mention.level = Level.MAIN
         self.segment = []
         self.segment_bare = True
@@ -264,11 +272,10 @@ class _Pass:
     def _end_sentence(self, mark: str) -> None:
         self._look_back()
         self._end_segment(mark)
-        said = " ".join(self.sentence_words)
-        if said in self.sets["denials"]:
-            for mention in self.questioned:
-                mention.dropped = "denied"
-        if self.sentence_words:
+        if self.questioned and self.sentence_words:
+            if " ".join(self.sentence_words) in self.sets["denials"]:
+                for mention in self.questioned:
+                    mention.dropped = "denied"
             self.questioned = []
         if mark == "?":
             for mention in self.sentence_mentions:

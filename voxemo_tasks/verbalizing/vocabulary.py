@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import cache
+from functools import cache, lru_cache
 
 import ahocorasick
 
@@ -237,6 +237,7 @@ def whole(text: str, form: str, start: int, end: int) -> bool:
 _EDGES = frozenset(" \n.,:;!?\"'()-")
 
 
+@lru_cache(maxsize=16_384)
 def _joins(one: str, other: str) -> bool:
     """Whether two neighbouring characters belong to the same word.
 
