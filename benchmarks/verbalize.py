@@ -19,7 +19,13 @@ MENU = ("neutral", "joy", "disgust", "sadness", "surprise", "anger", "fear")
 WHO = ("The speaker", "This person", "The voice", "She", "He", "The woman", "The man", "The clip")
 HOW = ("sounds", "seems", "is clearly", "appears to be", "might be", "comes across as")
 WHAT = ("angry", "sad", "happy", "neutral", "not angry but sad", "afraid", "calm", "surprised")
-WHY = ("because of the pitch", "given the pace", "with a low voice", "in a loud tone", "overall")
+WHY = (
+    "because of the pitch of the voice",
+    "given the pace of the words",
+    "with a low and soft voice",
+    "in a loud and harsh tone of voice",
+    "in this recording overall",
+)
 
 
 def distinct(n: int) -> list[str]:

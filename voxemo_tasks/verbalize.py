@@ -41,6 +41,7 @@ from .verbalizing.deciding import NOTHING, Decider, Decision
 from .verbalizing.emulating import emulate
 from .verbalizing.folding import Folded, Folder
 from .verbalizing.lexicon import Hit, Lexicon, Menu
+from .verbalizing.quick import only_mention
 from .verbalizing.reading import Mention, Reader, Reading
 from .verbalizing.regions import Region, Unwrapper, concluding, marked, strip_tex
 from .verbalizing.structured import read_structured
@@ -152,30 +153,36 @@ class Verbalizer:
         )
 
     def _verdict(self, text: str, finish_reason: FinishReason) -> Verdict:
-        region, decision, _, folded = self._read(text)
+        region, decision, _, folded = self._read(text, quick=True)
         return _verdict_of(region, decision, folded, finish_reason)
 
-    def _read(self, text: str) -> tuple[Region, Decision, Reading, Folded]:
-        blanked = self.unwrap.blank(text)
+    def _read(self, reply: str, *, quick: bool = False) -> tuple[Region, Decision, Reading, Folded]:
+        blanked = self.unwrap.blank(reply)
         tagged = self.unwrap.tagged(blanked)
         folded = self.fold(strip_tex(blanked))
-        whole = Region("whole", ((0, len(folded.text)),))
-        if not folded.text.strip():
+        text = folded.text
+        whole = Region("whole", ((0, len(text)),))
+        if not text or text.isspace():
             return whole, Decision("empty"), Reading(), folded
-        hits, free, tongue = self.lexicon.find(folded.text)
+        hits, free, tongue = self.lexicon.find(text)
         read, decide = self._in(tongue)
-        free.sort(key=lambda h: h.start)
+        if free:
+            free.sort(key=lambda h: h.start)
         outcome = (whole, NOTHING, Reading(), folded)
         undecided: tuple[Region, Decision, Reading, Folded] | None = None
         for region in self._regions(folded, tagged, hits, free):
             if undecided is not None and region.name != undecided[0].name:
                 break
-            reading = read(folded.text, hits, region.spans)
+            if quick and region.name == "whole":
+                mention = only_mention(text, hits, read)
+                if mention is not None:
+                    return region, decide.alone(text, mention), Reading([mention]), folded
+            reading = read(text, hits, region.spans)
             if not self._negation:
                 for mention in reading.mentions:
                     if mention.dropped in ("negated", "denied"):
                         mention.dropped = ""
-            decision = decide(folded.text, reading, region.spans, free)
+            decision = decide(text, reading, region.spans, free)
             outcome = (region, decision, reading, folded)
             if decision.status in _SETTLED[region.name]:
                 return outcome

@@ -19,7 +19,7 @@ from voxemo_tasks import registry
 from voxemo_tasks.cli.verbalize import read
 from voxemo_tasks.errors import OptionError
 from voxemo_tasks.records import STATUSES
-from voxemo_tasks.verbalize import failing_examples, verbalize
+from voxemo_tasks.verbalize import compiled_words, failing_examples, verbalize
 
 SPEC, _ = registry.verbalizer("closed_set")
 CASES = Path(__file__).parents[1] / "data" / "verbalizer_cases_en.jsonl"
@@ -124,6 +124,71 @@ def test_any_text_has_a_verdict(text: str, menu: list[str], reason: Any) -> None
     # The menu's order is no evidence.
     again = verbalize(text, MENU, SPEC, finish_reason=reason)
     assert (again.status, set(again.labels)) == (verdict.status, set(verdict.labels))
+
+
+OPERATORS = (
+    *(
+        "not",
+        "might be",
+        "slightly",
+        "overall",
+        "mainly",
+        "but",
+        "because",
+        "the text",
+        "the voice",
+    ),
+    *("The speaker", "sounds", "is", "if", "absent", "no", "emotion", "the listener", "or", "and"),
+    *("perhaps", "is ruled out", "nicht", "kein", "ist", "no se puede", "tone", "1", "a", "the"),
+    *("cannot be determined", "talks about", "says", "I am", "happy to help", "Answer:", "loud"),
+    *("dominant", "is the dominant emotion", "to a lesser extent", "secondary", "low"),
+)
+MARKS = (
+    " ",
+    " ",
+    " ",
+    " ",
+    ", ",
+    ". ",
+    ": ",
+    " - ",
+    "; ",
+    "! ",
+    "? ",
+    "\n",
+    ' "',
+    " (",
+    ") ",
+    "'s ",
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*OPERATORS, *OPERATORS, "sad", "angry", "calm", "wütend", "joyful"]),
+            st.sampled_from(MARKS),
+        ),
+        min_size=1,
+        max_size=9,
+    )
+)
+@settings(max_examples=int(os.environ.get("VOXEMO_FUZZ", "1000")), deadline=None)
+def test_the_short_way_says_what_the_long_way_says(parts: list[tuple[str, str]]) -> None:
+    """The trace always takes the long way."""
+    reply = "".join(word + mark for word, mark in parts)
+    read = compiled_words(registry.lexical("closed_set")[0], tuple(MENU))
+    assert read(reply) == read.trace(reply).verdict
+
+
+def test_both_ways_agree_on_the_case_tables() -> None:
+    tables = [CASES, *sorted((CASES.parent / "verbalizer_cases").glob("*.jsonl"))]
+    rows = [json.loads(x) for f in tables for x in f.read_text(encoding="utf-8").splitlines() if x]
+    assert len(rows) > 1000
+    spec = registry.lexical("closed_set")[0]
+    for row in rows:
+        read = compiled_words(spec, row["menu"])
+        assert read(row["reply"]) == read.trace(row["reply"]).verdict, row
 
 
 def test_case_and_surrounding_space_do_not_matter() -> None:

@@ -6,6 +6,7 @@ corpora that are not prepared, an output path that cannot be written.
 
 from __future__ import annotations
 
+import argparse
 import fnmatch
 import sys
 import tempfile
@@ -35,8 +36,9 @@ def run(argv: Sequence[str]) -> int:
 
     setup_logging()
     register_models()
+    own, argv = own_flags(argv)
     harness = HarnessCLI()
-    harness._parser.prog = "voxemo"
+    _rename(harness._parser)
     args = harness._parser.parse_args(["run", *argv])
     names = check_before(args)
     folder = str(tree())
@@ -52,10 +54,41 @@ def run(argv: Sequence[str]) -> int:
         if not refused_by_lm_eval(error):
             raise
         raise OptionError(f"lm-eval: {error}") from error
-    status = conclude(predict_only=bool(getattr(args, "predict_only", False)))
+    predict_only = bool(getattr(args, "predict_only", False))
+    status = conclude(predict_only=predict_only, multiverse=not own.no_sensitivity)
     if failure is not None:
         raise failure
     return status
+
+
+def own_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags of this suite, and what is left for lm-eval.
+
+    Example:
+        >>> own, rest = own_flags(["--tasks", "voxemo_mini_direct", "--no-sensitivity"])
+        >>> own.no_sensitivity, rest
+        (True, ['--tasks', 'voxemo_mini_direct'])
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--no-sensitivity", action="store_true")
+    return parser.parse_known_args(list(argv))
+
+
+OWN_HELP = """flags of voxemo beside those of lm-eval:
+  --no-sensitivity   leave out how the scores move under other readings of the replies
+"""
+
+
+def _rename(parser: argparse.ArgumentParser) -> None:
+    """Make lm-eval's help speak of ``voxemo run``, and list our own flags below its."""
+    parser.prog = "voxemo"
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and "run" in action.choices:
+            ours = action.choices["run"]
+            ours.prog = "voxemo run"
+            ours.usage = ours.usage and ours.usage.replace("lm-eval", "voxemo")
+            ours.epilog = OWN_HELP
+            ours.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def refused_by_lm_eval(error: ValueError) -> bool:
@@ -67,7 +100,7 @@ def refused_by_lm_eval(error: ValueError) -> bool:
     )
 
 
-def conclude(*, predict_only: bool) -> int:
+def conclude(*, predict_only: bool, multiverse: bool = True) -> int:
     """Score every run folder that this process wrote; print tables and where the JSON is."""
     from ..backends import base
     from ..tasks import task
@@ -84,7 +117,7 @@ def conclude(*, predict_only: bool) -> int:
         if predict_only:
             print(f"\nreplies: {folder}")
             continue
-        results = score_run(folder, sessions=[model.store.session])
+        results = score_run(folder, sessions=[model.store.session], multiverse=multiverse)
         path = write_results(results, folder / RESULTS)
         print(f"\n{table_of(results)}\n\nresults: {path}")
         failed |= any("failed" in reason for t in results.tasks.values() for reason in t.reasons)

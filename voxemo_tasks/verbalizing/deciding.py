@@ -83,9 +83,7 @@ class Decider:
             # comes to the same for it, by a longer way.
             only = reading.mentions[0]
             if len(only.sense.labels) == 1 and not only.dropped:
-                span = (only.hit.start, only.hit.end)
-                reason = _REASONS.get(only.level, "asserted")
-                return Decision("answered", only.sense.labels, (), span, reason)
+                return self.alone(text, only)
         scored = _DIGIT.search(text) is not None and self._score(text, reading.mentions)
         echoed = [] if scored else self._drop_option_lists(text, reading.mentions)
         live = [m for m in reading.mentions if not m.dropped]
@@ -116,6 +114,14 @@ class Decider:
         if echoed:
             return Decision("abstained", span=_span(echoed), reason="option_list")
         return self._last_resorts(text, reading, spans, free)
+
+    def alone(self, text: str, mention: Mention) -> Decision:
+        """The decision on a mention that nothing else in the reply touches."""
+        span = (mention.hit.start, mention.hit.end)
+        if not mention.sense.labels:
+            return Decision("off_menu", (), (self._surface(text, mention),), span, "off_menu")
+        reason = _REASONS.get(mention.level, "asserted")
+        return Decision("answered", mention.sense.labels, (), span, reason)
 
     def _surface(self, text: str, mention: Mention) -> str:
         """An off-menu word as it stands, without the verb of a form such as ``is content``."""

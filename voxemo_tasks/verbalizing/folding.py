@@ -123,7 +123,7 @@ class Folder(dict[str, str]):
             ord(c): f for c, f in plain.items() if len(f) == 1 and (f != " " or c == " ")
         }
         odd = "".join(re.escape(c) for c in map(chr, range(128)) if ord(c) not in self._plain)
-        self._odd = re.compile(f"[{odd}]|^ |  ")
+        self._odd = re.compile(f"[{odd}]")
 
     def __missing__(self, character: str) -> str:
         if character in "\n\v\f\x85\u2028\u2029":
@@ -141,8 +141,16 @@ class Folder(dict[str, str]):
 
     def __call__(self, text: str) -> Folded:
         """Fold a whole text in linear time."""
-        if text.isascii() and self._odd.search(text) is None:
-            return Folded(_WORD_HYPHEN.sub(" ", text.translate(self._plain)), range(len(text)))
+        if (
+            text.isascii()
+            and "  " not in text
+            and text[:1] != " "
+            and self._odd.search(text) is None
+        ):
+            plain = text.translate(self._plain)
+            if "-" in plain:
+                plain = _WORD_HYPHEN.sub(" ", plain)
+            return Folded(plain, range(len(text)))
         pieces: list[str] = []
         offsets: list[int] = []
         before = "\n"

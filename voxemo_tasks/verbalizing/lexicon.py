@@ -8,7 +8,7 @@ that label; a label of no known concept is a concept of its own, with light infl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import ahocorasick
@@ -156,7 +156,7 @@ class Lexicon:
         self.vocabulary = vocabulary
         self.menu = menu
         self._meaning: dict[
-            tuple[str, str], tuple[frozenset[Role], frozenset[Role], Sense | None]
+            str, dict[str, tuple[frozenset[Role], frozenset[Role], Sense | None]]
         ] = {}
         self._extra: ahocorasick.Automaton | None = None
         extra = {text: sense for text, sense in menu.own_forms.items() if text}
@@ -179,11 +179,11 @@ class Lexicon:
         tongue = self.vocabulary.tongue(matches)
         found: list[Hit] = []
         free: list[Hit] = []
+        known = self._meaning.setdefault(tongue, {})
         for start, end, form in matches:
-            key = (form.text, tongue)
-            meaning = self._meaning.get(key)
+            meaning = known.get(form.text)
             if meaning is None:
-                meaning = self._meaning[key] = self._means(form, tongue)
+                meaning = known[form.text] = self._means(form, tongue)
             roles, marks, sense = meaning
             if marks:
                 free.append(Hit(start, end, marks, None))
@@ -194,7 +194,7 @@ class Lexicon:
                 start, end = last - len(form_text) + 1, last + 1
                 if whole(text, form_text, start, end):
                     found.append(Hit(start, end, frozenset({Role.CONCEPT}), sense))
-        return list(_leftmost_longest(found)), free, tongue
+        return _leftmost_longest(found), free, tongue
 
     def _means(
         self, form: Form, tongue: str
@@ -213,13 +213,20 @@ class Lexicon:
         return roles | {emotion}, marks, sense
 
 
-def _leftmost_longest(hits: list[Hit]) -> Iterator[Hit]:
-    hits.sort(key=lambda h: (h.start, -h.end))
+def _leftmost_longest(hits: list[Hit]) -> list[Hit]:
+    if len(hits) > 1:
+        hits.sort(key=_place)
     reach = 0
+    kept = []
     for hit in hits:
         if hit.start >= reach:
             reach = hit.end
-            yield hit
+            kept.append(hit)
+    return kept
+
+
+def _place(hit: Hit) -> tuple[int, int]:
+    return (hit.start, -hit.end)
 
 
 def _nearest(

@@ -20,7 +20,7 @@ from .lexicon import Hit, Sense
 from .vocabulary import Role, Vocabulary
 
 _SENTENCE_ENDS = frozenset(".!?;\n…")
-_SEGMENT_ENDS = frozenset(".!?;\n…:-(){}[]")
+SEGMENT_ENDS = frozenset(".!?;\n…:-(){}[]")
 _PUNCTUATION = frozenset(PUNCTUATION)
 _NEVER = 1 << 60
 _LONGEST_RUN = 40  # mentions; bounds the work on a reply that repeats itself
@@ -247,7 +247,7 @@ class _Pass:
             return
         if mark in ",:()-":
             self._pause()
-        if mark in _SEGMENT_ENDS:
+        if mark in SEGMENT_ENDS:
             self._end_segment(mark)
         if mark in _SENTENCE_ENDS:
             self._end_sentence(mark)
@@ -307,7 +307,7 @@ class _Pass:
             handle(self, hit, word, after)
         if self.segment_bare:
             filler = self.text[hit.start : hit.end] in self.fillers
-            if not roles <= _QUIET or (Role.VOICE in roles and not filler):
+            if not roles <= QUIET or (Role.VOICE in roles and not filler):
                 self.segment_bare = False
         self.sentence_first = False
 
@@ -571,7 +571,7 @@ def _handlers_of(roles: frozenset[Role]) -> tuple[_Handler, ...]:
     return tuple(handler for role, handler in _HANDLERS.items() if role in roles)
 
 
-_QUIET = frozenset({Role.EMOTION_NOUN, Role.VOICE, Role.ALONE})
+QUIET = frozenset({Role.EMOTION_NOUN, Role.VOICE, Role.ALONE})
 
 
 def _tokens(split: Splitter, text: str, start: int, end: int, first_word: int) -> list[_Token]:

@@ -163,7 +163,7 @@ class Vocabulary:
             form.gated = any(tags <= latin and tags != latin for tags in bound)
         self.automaton = ahocorasick.Automaton()
         for text, form in self.forms.items():
-            self.automaton.add_word(text, form)
+            self.automaton.add_word(text, (len(text) - 1, form))
         self.automaton.make_automaton()
         self.by_shape: dict[tuple[str, int], list[Form]] = {}
         for form in self.forms.values():
@@ -200,16 +200,23 @@ class Vocabulary:
     def matches(self, text: str) -> list[tuple[int, int, Form]]:
         """Every form of a folded text that stands as words of its own, in order of its end."""
         found = []
-        for last, form in self.automaton.iter(text):
-            start, end = last - len(form.text) + 1, last + 1
-            if whole(text, form.text, start, end):
+        past = len(text)
+        for last, (back, form) in self.automaton.iter(text):
+            start, end = last - back, last + 1
+            # What `whole` says, without a call for the usual case of a space or a full stop.
+            if (
+                not start or text[start - 1] in _EDGES or not _joins(text[start - 1], form.text[0])
+            ) and (end == past or text[end] in _EDGES or not _joins(form.text[-1], text[end])):
                 found.append((start, end, form))
         return found
 
     def tongue(self, matches: Sequence[tuple[int, int, Form]]) -> str:
         """The Latin-script language that most of the matches belong to."""
         first = self.tongues[0]
-        if all(first in form.languages or not form.gated for _, _, form in matches):
+        for _, _, form in matches:
+            if form.gated and first not in form.languages:
+                break
+        else:
             return first  # it has as many as any other, or nothing depends on it
         votes: Counter[str] = Counter()
         for _, _, form in matches:
