@@ -31,6 +31,7 @@ from .requests import (
     Folded,
     Job,
     Samples,
+    clip_sizes,
     fold,
     group_by_audio,
     parse_batch_size,
@@ -72,6 +73,8 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
 
     MULTIMODAL = True
     sampling_rate_hz: ClassVar[int] = 16_000
+    keeps_clips_whole: ClassVar[bool] = False
+    """Whether all jobs of a clip come in one batch, even where they are more than a batch."""
 
     def __init__(
         self,
@@ -293,7 +296,10 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             last_ref: AudioRef | None = None
             clip: Samples | AudioError | None = None
             batch: list[Job] = []
-            for job in jobs:
+            for job, of_clip in zip(jobs, clip_sizes(jobs), strict=True):
+                if self.keeps_clips_whole and batch and len(batch) + of_clip > self.batch:
+                    yield batch
+                    batch = []
                 for ref in job.request.audio:
                     if ref != last_ref:
                         last_ref, clip = next(decoded)
@@ -302,7 +308,8 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                     yield [job]
                     continue
                 batch.append(job)
-                if len(batch) >= self.batch:
+                more = self.keeps_clips_whole and of_clip > 1
+                if len(batch) >= self.batch and not more:
                     yield batch
                     batch = []
             if batch:

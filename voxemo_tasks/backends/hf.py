@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, OptionError
 from ..records import Decoding, Json, digest_of
 from .base import AudioLM, Generated
 from .families import AUDIO_TOKENS, chat_messages
 from .loading import DTYPES, digest_of_folder, find, first_line, load
-from .requests import Job
+from .requests import Job, parse_share
+
+if TYPE_CHECKING:
+    from .sharing import Sharing
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +34,16 @@ class HfAudioLM(AudioLM):
             is bfloat16 on a GPU that has it, float16 on one that has not, float32 on a CPU.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:n``.
         trust_remote_code: As in transformers.
+        share_prefix: ``auto`` encodes a clip once for all its prompts and samples where the model
+            allows it (checked on the first batch), ``on`` refuses where it does not, ``off`` never.
         options: Those of :class:`~voxemo_tasks.backends.base.AudioLM`.
 
     Raises:
         ModelError: For a checkpoint that cannot be used, or a device that is not there.
         OptionError: For an unknown dtype or device.
     """
+
+    keeps_clips_whole = True
 
     def __init__(
         self,
@@ -46,10 +53,12 @@ class HfAudioLM(AudioLM):
         dtype: str = "auto",
         device: str | None = None,
         trust_remote_code: bool = False,
+        share_prefix: str = "auto",
         max_batch_size: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        mode = parse_share(share_prefix)
         if not pretrained:
             raise OptionError(
                 "--model_args of hf-audiolm needs pretrained=: a folder, a hub id, or voxemo-tiny"
@@ -86,6 +95,32 @@ class HfAudioLM(AudioLM):
         self._effective: dict[str, Json] = {}
         if max_batch_size is not None:
             self.batch = min(self.batch, int(max_batch_size))
+        self._sharing = None if mode == "off" else self._make_sharing(mode)
+
+    def _make_sharing(self, mode: str) -> Sharing:
+        from .prefix import PrefixSharer
+        from .sharing import Sharing
+
+        tokenizer = self._processor.tokenizer
+        sharer = PrefixSharer(
+            self._model,
+            tokenizer,
+            audio_id=self._audio_id,
+            end_ids=self._end_ids,
+            pad_id=tokenizer.pad_token_id or 0,
+            device=self._device,
+            dtype=self._dtype,
+        )
+        return Sharing(
+            sharer,
+            mode,
+            str(self._dtype).removeprefix("torch."),
+            texts=self._prompts,
+            inputs=self._checked_inputs,
+            plain_logits=self._next_logits,
+            reply=self._reply,
+            decode_text=lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True)),
+        )
 
     # --- identity ---------------------------------------------------------------------------
 
@@ -122,6 +157,7 @@ class HfAudioLM(AudioLM):
             "effective_decoding": list(self._effective.values()),
             "torch": self._torch.__version__,
             "max_audio_s": self.max_audio_s,
+            "shared_prefix": None if self._sharing is None else self._sharing.facts(),
         }
 
     def _identify(self, config: Any, revision: str | None, version: str) -> Json:
@@ -162,8 +198,15 @@ class HfAudioLM(AudioLM):
 
     def generate(self, jobs: Sequence[Job]) -> list[list[Generated]]:
         out: list[list[Generated] | None] = [None] * len(jobs)
+        if self._sharing is not None:
+            with self._torch.inference_mode():
+                for number, replies in self._sharing.answer(jobs, self.batch).items():
+                    out[number] = replies
+                    self._remember(jobs[number].request.decoding)
         by_decoding: dict[str, list[int]] = {}
         for number, job in enumerate(jobs):
+            if out[number] is not None:
+                continue
             by_decoding.setdefault(digest_of(job.request.decoding.to_json()), []).append(number)
         for numbers in by_decoding.values():
             decoding = jobs[numbers[0]].request.decoding
@@ -187,12 +230,7 @@ class HfAudioLM(AudioLM):
     def _forward(
         self, rows: Sequence[Job], seeds: Sequence[int], decoding: Decoding
     ) -> list[Generated]:
-        inputs = self._inputs(rows)
-        self._check_audio_arrived(inputs, rows)
-        inputs = inputs.to(self._device)
-        for key, value in inputs.items():
-            if self._torch.is_floating_point(value):
-                inputs[key] = value.to(self._dtype)
+        inputs = self._on_device(self._checked_inputs(rows))
         options = self._generation(decoding, seeds)
         with self._torch.inference_mode():
             ids = self._model.generate(**inputs, **options)
@@ -200,16 +238,87 @@ class HfAudioLM(AudioLM):
             self._reply(row, decoding) for row in ids[:, inputs["input_ids"].shape[1] :].tolist()
         ]
 
-    def _inputs(self, rows: Sequence[Job]) -> Any:
-        texts = [
+    def score(
+        self, jobs: Sequence[Job], continuations: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """Log-probability of each continuation right after its job's prompt, in nats.
+
+        A continuation is tokenized by itself; its log-probability is the sum over its tokens.
+
+        Args:
+            jobs: Decoded jobs.
+            continuations: Per job, the texts to score; none of them empty.
+        """
+        tokenizer = self._processor.tokenizer
+        ids = [
+            [list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+            for texts in continuations
+        ]
+        if self._sharing is not None:
+            with self._torch.inference_mode():
+                shared = self._sharing.score(jobs, ids, self.batch)
+            if shared is not None:
+                return shared
+        return [self._score_plainly(job, of_job) for job, of_job in zip(jobs, ids, strict=True)]
+
+    def _score_plainly(self, job: Job, ids: Sequence[list[int]]) -> list[float]:
+        """One forward pass a batch of continuations, the audio encoded for each of them."""
+        torch = self._torch
+        out: list[float] = []
+        for start in range(0, len(ids), self.batch):
+            some = ids[start : start + self.batch]
+            inputs = self._checked_inputs([job] * len(some))
+            longest = max(map(len, some))
+            tail = torch.full((len(some), longest), self._processor.tokenizer.pad_token_id)
+            seen = torch.zeros((len(some), longest), dtype=inputs["attention_mask"].dtype)
+            for row, one in enumerate(some):
+                tail[row, : len(one)] = torch.tensor(one)
+                seen[row, : len(one)] = 1
+            at = inputs["input_ids"].shape[1]
+            inputs["input_ids"] = torch.cat([inputs["input_ids"], tail], dim=1)
+            inputs["attention_mask"] = torch.cat([inputs["attention_mask"], seen], dim=1)
+            with torch.inference_mode():
+                logits = self._model(**self._on_device(inputs)).logits[:, at - 1 : -1].float()
+            steps = logits.log_softmax(dim=-1)
+            out += [
+                sum(float(steps[row, place, token]) for place, token in enumerate(one))
+                for row, one in enumerate(some)
+            ]
+        return out
+
+    def _next_logits(self, rows: Sequence[Job]) -> Any:
+        """Next-token logits of some jobs, each asked alone and plainly."""
+        logits = []
+        for job in rows:
+            inputs = self._on_device(self._checked_inputs([job]))
+            with self._torch.inference_mode():
+                logits.append(self._model(**inputs).logits[:, -1].float())
+        return self._torch.cat(logits)
+
+    def _on_device(self, inputs: Any) -> Any:
+        inputs = inputs.to(self._device)
+        for key, value in inputs.items():
+            if self._torch.is_floating_point(value):
+                inputs[key] = value.to(self._dtype)
+        return inputs
+
+    def _checked_inputs(self, rows: Sequence[Job]) -> Any:
+        inputs = self._inputs(rows)
+        self._check_audio_arrived(inputs, rows)
+        return inputs
+
+    def _prompts(self, rows: Sequence[Job]) -> list[str]:
+        return [
             self._processor.apply_chat_template(
                 chat_messages(job.request.messages), tokenize=False, add_generation_prompt=True
             )
             for job in rows
         ]
+
+    def _inputs(self, rows: Sequence[Job]) -> Any:
         clips = [clip for job in rows for clip in job.audio]
         return self._processor(
-            text=texts,
+            text=self._prompts(rows),
             audio=clips,
             sampling_rate=self.sampling_rate_hz,
             return_tensors="pt",
@@ -238,14 +347,8 @@ class HfAudioLM(AudioLM):
 
     def _generation(self, decoding: Decoding, seeds: Sequence[int]) -> Json:
         from transformers import GenerationConfig
-        from transformers.generation import LogitsProcessorList
-        from transformers.generation.logits_process import (
-            TemperatureLogitsWarper,
-            TopKLogitsWarper,
-            TopPLogitsWarper,
-        )
 
-        from .sampling import SeededGumbel
+        from .sampling import SeededGumbel, warpers_of
 
         config = GenerationConfig(
             max_new_tokens=decoding.max_new_tokens,
@@ -260,22 +363,22 @@ class HfAudioLM(AudioLM):
             config.stop_strings = list(decoding.stop)
             options["tokenizer"] = self._processor.tokenizer
         if not decoding.greedy:
-            warpers = LogitsProcessorList([TemperatureLogitsWarper(decoding.temperature)])
-            if decoding.top_k:
-                warpers.append(TopKLogitsWarper(decoding.top_k))
-            if decoding.top_p < 1:
-                warpers.append(TopPLogitsWarper(decoding.top_p))
+            warpers = warpers_of(decoding)
             warpers.append(SeededGumbel(seeds))
             options["logits_processor"] = warpers
+        self._remember(decoding)
+        return options
+
+    def _remember(self, decoding: Decoding) -> None:
+        """What was effective, for the session record."""
         asked = decoding.to_json()
         self._effective[digest_of(asked)] = {
             "asked": asked,
-            "max_new_tokens": config.max_new_tokens,
-            "repetition_penalty": config.repetition_penalty,
-            "num_beams": config.num_beams,
+            "max_new_tokens": decoding.max_new_tokens,
+            "repetition_penalty": 1.0,
+            "num_beams": 1,
             "sampler": "greedy" if decoding.greedy else "seeded Gumbel-max, a seed a row",
         }
-        return options
 
     def _reply(self, ids: list[int], decoding: Decoding) -> Generated:
         ended = next((i for i, token in enumerate(ids) if token in self._end_ids), None)

@@ -87,6 +87,21 @@ def group_by_audio(jobs: Iterable[Job]) -> list[Job]:
     return [job for _, group in ordered for job in group]
 
 
+def clip_sizes(jobs: Sequence[Job]) -> list[int]:
+    """Per job of a grouped list: how many jobs of its clip are left, itself counted.
+
+    Example:
+        The jobs of three clips, two of the first::
+
+            clip_sizes([a1, a2, b, c]) == [2, 1, 1, 1]
+    """
+    sizes = [1] * len(jobs)
+    for at in range(len(jobs) - 2, -1, -1):
+        if jobs[at].request.audio == jobs[at + 1].request.audio:
+            sizes[at] = sizes[at + 1] + 1
+    return sizes
+
+
 def without_repeats(refs: Iterable[AudioRef]) -> Iterator[AudioRef]:
     """Drop references equal to the one before: a clip is decoded once for all its jobs."""
     last: AudioRef | None = None
@@ -115,3 +130,22 @@ def parse_batch_size(value: int | str | None) -> tuple[int, bool]:
     if size < 1:
         raise OptionError(f"batch_size={value!r}: expected a positive integer or 'auto'")
     return size, False
+
+
+SHARE_MODES = ("auto", "on", "off")
+
+
+def parse_share(value: object) -> str:
+    """``share_prefix=``.
+
+    Raises:
+        OptionError: For anything but ``auto``, ``on``, ``off``.
+
+    Example:
+        >>> parse_share("auto"), parse_share(False), parse_share(True)
+        ('auto', 'off', 'on')
+    """
+    mode = {True: "on", False: "off", "True": "on", "False": "off"}.get(value, value)
+    if mode not in SHARE_MODES:
+        raise OptionError(f"share_prefix={value!r}: expected one of {', '.join(SHARE_MODES)}")
+    return str(mode)

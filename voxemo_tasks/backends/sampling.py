@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from ..records import Decoding
+
 
 class SeededGumbel:
     r"""A logits processor that turns greedy decoding into seeded sampling.
@@ -24,6 +26,10 @@ class SeededGumbel:
         # On the CPU: the same stream on every device.
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows only; each keeps its own stream."""
+        self._generators = [self._generators[row] for row in rows]
+
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         uniform = torch.stack(
             [
@@ -34,3 +40,20 @@ class SeededGumbel:
         tiny = torch.finfo(torch.float64).tiny
         gumbel = -torch.log(-torch.log(uniform.clamp(tiny, 1 - 1e-16)))
         return scores.double() + gumbel.to(scores.device)
+
+
+def warpers_of(decoding: Decoding) -> Any:
+    """What stands between logits and the draw: temperature, then top-k, then top-p."""
+    from transformers.generation import LogitsProcessorList
+    from transformers.generation.logits_process import (
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    warpers = LogitsProcessorList([TemperatureLogitsWarper(decoding.temperature)])
+    if decoding.top_k:
+        warpers.append(TopKLogitsWarper(decoding.top_k))
+    if decoding.top_p < 1:
+        warpers.append(TopPLogitsWarper(decoding.top_p))
+    return warpers
