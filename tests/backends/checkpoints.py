@@ -8,8 +8,9 @@ and processor are those of ``transformers``; the byte-level BPE is trained on a 
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -232,14 +233,21 @@ def audio_flamingo3(folder: Path, seed: int, size: Size) -> None:
         AudioFlamingo3Processor,
     )
 
-    sizes = WHISPER_QWEN2[size]
     tok = tokenizer([END, TURN, TURN_END, "<sound>"])
     processor = AudioFlamingo3Processor(
         feature_extractor=whisper_features(), tokenizer=tok, chat_template=chatml("<sound>")
     )
-    audio = sizes.audio
     config = AudioFlamingo3Config(
-        audio_config={
+        **_flamingo(tok), audio_token_id=tok.convert_tokens_to_ids("<sound>")
+    )
+    save(folder, AudioFlamingo3ForConditionalGeneration, config, processor, seed)
+
+
+def _flamingo(tok: PreTrainedTokenizerFast) -> dict[str, dict[str, Any]]:
+    sizes = WHISPER_QWEN2["tiny"]
+    audio = sizes.audio
+    return {
+        "audio_config": {
             "model_type": "audioflamingo3_encoder",
             "num_mel_bins": 128,
             "hidden_size": audio["d_model"],
@@ -249,7 +257,7 @@ def audio_flamingo3(folder: Path, seed: int, size: Size) -> None:
             "max_source_positions": 1500,
             "initializer_range": SPREAD,
         },
-        text_config={
+        "text_config": {
             "model_type": "qwen2",
             "vocab_size": len(tok),
             "max_position_embeddings": 32_768,
@@ -259,9 +267,27 @@ def audio_flamingo3(folder: Path, seed: int, size: Size) -> None:
             "initializer_range": SPREAD,
             **sizes.text,
         },
-        audio_token_id=tok.convert_tokens_to_ids("<sound>"),
+    }
+
+
+def music_flamingo(folder: Path, seed: int, size: Size) -> None:
+    """Music Flamingo: Audio Flamingo 3 with marked audio and rotary time."""
+    from transformers import (
+        MusicFlamingoConfig,
+        MusicFlamingoForConditionalGeneration,
+        MusicFlamingoProcessor,
     )
-    save(folder, AudioFlamingo3ForConditionalGeneration, config, processor, seed)
+
+    marks = ["<sound>", "<|sound_bos|>", "<|sound_eos|>"]
+    tok = tokenizer([END, TURN, TURN_END, *marks])
+    processor = MusicFlamingoProcessor(
+        feature_extractor=whisper_features(), tokenizer=tok, chat_template=chatml("<sound>")
+    )
+    ids = dict(zip(("audio", "audio_bos", "audio_eos"), tok.convert_tokens_to_ids(marks), strict=True))
+    config = MusicFlamingoConfig(
+        **_flamingo(tok), **{f"{name}_token_id": number for name, number in ids.items()}
+    )
+    save(folder, MusicFlamingoForConditionalGeneration, config, processor, seed)
 
 
 def chatml(audio: str) -> str:
@@ -305,7 +331,8 @@ def save(
         config.dtype = "bfloat16"
         config.save_pretrained(folder)
     processor.save_pretrained(folder)
-    processor.feature_extractor.save_pretrained(folder)  # preprocessor_config.json, for version 4
+    extractor = getattr(processor, "feature_extractor", None) or processor.audio_processor
+    extractor.save_pretrained(folder)  # preprocessor_config.json, for version 4
     plain_names(folder)
 
 
@@ -322,10 +349,18 @@ def plain_names(folder: Path) -> None:
 
 # --- the door -------------------------------------------------------------------------------
 
-BUILDERS: dict[str, Callable[..., None]] = {
-    "qwen2_audio": qwen2_audio,
-    "audio_flamingo3": audio_flamingo3,
+BUILDERS: dict[str, str] = {
+    "qwen2_audio": "checkpoints",
+    "audio_flamingo3": "checkpoints",
+    "music_flamingo": "checkpoints",
+    "qwen25_omni": "checkpoints_omni",
+    "qwen3_omni": "checkpoints_omni",
+    "phi4_multimodal": "checkpoints_more",
+    "granite_speech": "checkpoints_more",
+    "gemma3n": "checkpoints_more",
+    "voxtral": "checkpoints_more",
 }
+"""Family → the module of this folder that has a builder of that name."""
 
 
 def build(name: str, folder: Path, *, seed: int = 0, size: Size = "tiny", **options: Any) -> Path:
@@ -335,11 +370,12 @@ def build(name: str, folder: Path, *, seed: int = 0, size: Size = "tiny", **opti
         name: A key of :data:`BUILDERS`.
         folder: Made if it is not there.
         seed: Of the weights.
-        size: ``tiny`` (about 0.3 M parameters); for Qwen2-Audio also ``medium`` (72 M, in bfloat16) and ``full``
-            (the configuration of the 7 B model, with a tokenizer of as many ids but **without
-            weights**: vLLM fills them with ``load_format="dummy"``, transformers with
-            ``AutoModel….from_config``).
-        options: Of the family's builder: ``window_s`` of ``qwen2_audio``.
+        size: ``tiny`` (about 0.3 M parameters); for Qwen2-Audio also ``medium`` (72 M, saved in
+            bfloat16) and ``full`` (the configuration of the 7 B model, a tokenizer of as many ids,
+            and **no weights**: vLLM fills them with ``load_format="dummy"``, transformers with
+            ``from_config``).
+        options: Of the family's builder: ``window_s`` of ``qwen2_audio``, ``whole`` of the Omni
+            models (talker and vocoder too, as on the hub).
 
     Returns:
         The folder.
@@ -352,5 +388,6 @@ def build(name: str, folder: Path, *, seed: int = 0, size: Size = "tiny", **opti
         raise ValueError(f"no checkpoint called {name!r}; there are {', '.join(BUILDERS)}")
     if size != "tiny" and name != "qwen2_audio":
         raise ValueError(f"{name} is built at size 'tiny' only, not {size!r}")
-    BUILDERS[name](folder, seed, size, **options)
+    builder = getattr(importlib.import_module(BUILDERS[name]), name)
+    builder(folder, seed, size, **options)
     return folder
