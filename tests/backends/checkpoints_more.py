@@ -249,7 +249,7 @@ TEKKEN_SPECIALS = [
     *("[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]"),
     *("[IMG_END]", "[PREFIX]", "[MIDDLE]", "[SUFFIX]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
     *("[TOOL_CONTENT]", "<SPECIAL_20>", "<SPECIAL_21>", "<SPECIAL_22>", "<SPECIAL_23>"),
-    *("[AUDIO]", "[BEGIN_AUDIO]"),
+    *("[AUDIO]", "[BEGIN_AUDIO]", *(f"<SPECIAL_{i}>" for i in range(26, 34)), "[TRANSCRIBE]"),
 ]
 
 
@@ -276,7 +276,7 @@ def voxtral(folder: Path, seed: int, size: Size) -> None:
             "num_vocab_tokens": len(words),
             "default_vocab_size": vocabulary,
             "default_num_special_tokens": len(specials),
-            "version": "v13",
+            "version": "v7",
         },
         "vocab": [
             {"rank": i, "token_bytes": base64.b64encode(word).decode(), "token_str": None}
