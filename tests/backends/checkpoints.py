@@ -8,6 +8,7 @@ and processor are those of ``transformers``; the byte-level BPE is trained on a 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 from collections.abc import Sequence
@@ -15,7 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import shims
 import torch
+
+with contextlib.suppress(ImportError):  # where it is installed, transformers imports it everywhere
+    shims.torchvision()
+
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import GenerationConfig, PreTrainedTokenizerFast, WhisperFeatureExtractor
 
@@ -283,7 +289,9 @@ def music_flamingo(folder: Path, seed: int, size: Size) -> None:
     processor = MusicFlamingoProcessor(
         feature_extractor=whisper_features(), tokenizer=tok, chat_template=chatml("<sound>")
     )
-    ids = dict(zip(("audio", "audio_bos", "audio_eos"), tok.convert_tokens_to_ids(marks), strict=True))
+    ids = dict(
+        zip(("audio", "audio_bos", "audio_eos"), tok.convert_tokens_to_ids(marks), strict=True)
+    )
     config = MusicFlamingoConfig(
         **_flamingo(tok), **{f"{name}_token_id": number for name, number in ids.items()}
     )

@@ -197,7 +197,9 @@ def qwen3_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> None
     if not whole:
         save(folder, Qwen3OmniMoeThinkerForConditionalGeneration, thinker, processor, seed)
         return
-    talker_text = _text(tok, 4, 16) | experts | {"vocab_size": 64, "shared_expert_intermediate_size": 32}
+    talker_text = (
+        _text(tok, 4, 16) | experts | {"vocab_size": 64, "shared_expert_intermediate_size": 32}
+    )
     codes = {
         "vocab_size": 32,
         "hidden_size": 64,
