@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 pytest.importorskip("torch", reason="hf-audiolm needs the extra 'hf'")
 
 import torch
+from checkpoints import build
 
 from voxemo_tasks.audio import decode
 from voxemo_tasks.backends.hf import HfAudioLM
 from voxemo_tasks.backends.prefix import PrefixSharer, chunks
 from voxemo_tasks.backends.requests import Job, parse_share
-from voxemo_tasks.errors import OptionError
+from voxemo_tasks.errors import ModelError, OptionError
 from voxemo_tasks.records import Decoding, Request
 
 PROMPTS = [
@@ -49,10 +51,26 @@ def asked(clip: Any, instance: Any) -> Callable[..., list[Any]]:
     return make
 
 
-def answers(tmp_path: Path, queue: list[Any], mode: str, batch: int = 9) -> tuple[list[str], Any]:
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: Any) -> Path:
+    """A model that says something else to every clip and prompt."""
+    return build("qwen2_audio", tmp_path_factory.mktemp("random"), window_s=5)
+
+
+@pytest.fixture
+def answers(tmp_path: Path, random_weights: Path) -> Callable[..., tuple[list[str], Any]]:
+    def ask(queue: list[Any], mode: str, batch: int = 9) -> tuple[list[str], Any]:
+        return answered(random_weights, tmp_path, queue, mode, batch)
+
+    return ask
+
+
+def answered(
+    pretrained: Path, tmp_path: Path, queue: list[Any], mode: str, batch: int
+) -> tuple[list[str], Any]:
     model = HfAudioLM(
-        "voxemo-tiny",
-        store=str(tmp_path / f"{mode}{batch}"),
+        str(pretrained),
+        store=str(tmp_path / uuid4().hex),
         device="cpu",
         batch_size=batch,
         share_prefix=mode,
@@ -79,11 +97,11 @@ def jobs_of(queue: list[Any]) -> list[Job]:
     ids=["1", "copied", "sampled"],
 )
 def test_shared_replies_are_the_plain_ones(
-    asked: Any, tmp_path: Path, decoding: Decoding, samples: int, batch: int
+    asked: Any, answers: Any, decoding: Decoding, samples: int, batch: int
 ) -> None:
     queue = asked(decoding, samples)
-    plain, _ = answers(tmp_path, queue, "off")
-    shared, model = answers(tmp_path, queue, "on", batch)
+    plain, _ = answers(queue, "off")
+    shared, model = answers(queue, "on", batch)
     assert shared == plain
     assert len(set(plain)) > 1
     facts = model.engine_facts()["shared_prefix"]
@@ -94,79 +112,79 @@ def test_shared_replies_are_the_plain_ones(
 
 
 def test_one_prompt_with_samples_is_shared_and_one_greedy_reply_is_not(
-    asked: Any, tmp_path: Path
+    asked: Any, answers: Any
 ) -> None:
-    _, several = answers(tmp_path, asked(SAMPLED, 4, PROMPTS[:1]), "auto")
+    _, several = answers(asked(SAMPLED, 4, PROMPTS[:1]), "auto")
     assert several.engine_facts()["shared_prefix"]["work"]["clips"] == 3
-    _, single = answers(tmp_path / "x", asked(GREEDY, 1, PROMPTS[:1]), "auto")
+    _, single = answers(asked(GREEDY, 1, PROMPTS[:1]), "auto")
     assert single.engine_facts()["shared_prefix"]["work"]["clips"] == 0
 
 
 def test_prompts_of_different_decoding_share_their_clip(
-    clip: Any, instance: Any, tmp_path: Path
+    clip: Any, instance: Any, answers: Any
 ) -> None:
     ref = clip("c", 1.0)
     long = Decoding(max_new_tokens=12)
     queue = [instance(ref, PROMPTS[0], decoding=GREEDY), instance(ref, PROMPTS[1], decoding=long)]
-    plain, _ = answers(tmp_path, queue, "off")
-    shared, model = answers(tmp_path, queue, "on")
+    plain, _ = answers(queue, "off")
+    shared, model = answers(queue, "on")
     assert shared == plain
     assert model.engine_facts()["shared_prefix"]["work"]["encoded"] == 1
 
 
-def test_stop_strings_end_shared_replies(asked: Any, tmp_path: Path) -> None:
-    whole, _ = answers(tmp_path, asked(GREEDY), "off")
+def test_stop_strings_end_shared_replies(asked: Any, answers: Any) -> None:
+    whole, _ = answers(asked(GREEDY), "off")
     stop = next(r for r in whole if len(r) > 2)[1:3]
     queue = asked(Decoding(max_new_tokens=7, stop=(stop,)))
-    plain, _ = answers(tmp_path / "x", queue, "off")
-    shared, _ = answers(tmp_path / "x", queue, "on")
+    plain, _ = answers(queue, "off")
+    shared, _ = answers(queue, "on")
     assert shared == plain
     assert not any(stop in reply for reply in shared)
 
 
 def test_a_model_that_gives_other_logits_falls_back(
-    asked: Any, tmp_path: Path, monkeypatch: Any
+    asked: Any, answers: Any, monkeypatch: Any
 ) -> None:
     queue = asked(GREEDY)
-    plain, _ = answers(tmp_path, queue, "off")
+    plain, _ = answers(queue, "off")
     monkeypatch.setattr(PrefixSharer, "difference", lambda *_: 0.3)
-    replies, model = answers(tmp_path, queue, "auto")
+    replies, model = answers(queue, "auto")
     assert replies == plain
     assert "differ by 0.3" in model.engine_facts()["shared_prefix"]["off_because"]
-    with pytest.raises(OptionError, match="share_prefix=on"):
-        answers(tmp_path, queue, "on")
+    with pytest.raises(ModelError, match="share_prefix=on"):
+        answers(queue, "on")
 
 
-def test_wrong_positions_are_noticed(asked: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_wrong_positions_are_noticed(asked: Any, answers: Any, monkeypatch: Any) -> None:
     """The check on the first batch can fail: count positions from the padding."""
     monkeypatch.setattr(
         "voxemo_tasks.backends.prefix._positions",
         lambda mask: torch.arange(mask.shape[1]).expand_as(mask) + 40,
     )
-    _, model = answers(tmp_path, asked(GREEDY), "auto")
+    _, model = answers(asked(GREEDY), "auto")
     assert "differ by" in model.engine_facts()["shared_prefix"]["off_because"]
 
 
 def test_prompts_that_differ_before_the_audio_are_asked_plainly(
-    clip: Any, instance: Any, tmp_path: Path
+    clip: Any, instance: Any, answers: Any
 ) -> None:
     ref = clip("c", 1.0)
     queue = [instance(ref, text) for text in PROMPTS[:2]]
     for one in queue:  # the text before the audio
         one.arguments[2]["messages"][0]["content"].reverse()
-    plain, _ = answers(tmp_path, queue, "off")
-    replies, model = answers(tmp_path, queue, "auto")
+    plain, _ = answers(queue, "off")
+    replies, model = answers(queue, "auto")
     assert replies == plain
     reasons = model.engine_facts()["shared_prefix"]["not_shared"]
     assert list(reasons.values()) == [1]
 
 
-def test_likelihoods_are_the_same_on_both_ways(asked: Any, tmp_path: Path) -> None:
+def test_likelihoods_are_the_same_on_both_ways(asked: Any, answers: Any) -> None:
     queue = asked(GREEDY)
     words = [["angry", "sad", "happy and calm"], ["neutral"]]
     scores = {}
     for mode in ("on", "off"):
-        _, model = answers(tmp_path, queue, mode)
+        _, model = answers(queue, mode)
         scores[mode] = model.score(jobs_of(queue[:2]), words)
     assert [len(s) for s in scores["on"]] == [3, 1]
     for a, b in zip(scores["on"], scores["off"], strict=True):

@@ -297,7 +297,8 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             clip: Samples | AudioError | None = None
             batch: list[Job] = []
             for job, of_clip in zip(jobs, clip_sizes(jobs), strict=True):
-                if self.keeps_clips_whole and batch and len(batch) + of_clip > self.batch:
+                new_clip = bool(batch) and job.request.audio != batch[-1].request.audio
+                if self.keeps_clips_whole and new_clip and len(batch) + of_clip > self.batch:
                     yield batch
                     batch = []
                 for ref in job.request.audio:

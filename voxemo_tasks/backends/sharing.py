@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import OptionError
+from ..errors import ModelError
 from ..records import Json, digest_of
 from .base import Generated
 from .prefix import CannotShareError, Group, PrefixSharer, Row, State, chunks
@@ -27,6 +27,7 @@ class Sharing:
         sharer: Runs the model.
         mode: ``auto`` falls back where the model forbids it, ``on`` refuses instead.
         dtype: Name of the model's dtype, for the tolerance of the check.
+        clips_at_once: Clips encoded together; ``None`` is as many as replies are decoded.
         texts: Rendered prompts of jobs.
         inputs: The processor's output for jobs.
         plain_logits: Next-token logits of jobs, asked plainly.
@@ -40,6 +41,7 @@ class Sharing:
         mode: str,
         dtype: str,
         *,
+        clips_at_once: int | None,
         texts: Callable[[Sequence[Job]], list[str]],
         inputs: Callable[[Sequence[Job]], Any],
         plain_logits: Callable[[Sequence[Job]], Any],
@@ -49,6 +51,7 @@ class Sharing:
         self.sharer = sharer
         self._must = mode == "on"
         self._tolerance = TOLERANCE[dtype]
+        self._clips_at_once = clips_at_once
         self._texts = texts
         self._inputs = inputs
         self._plain_logits = plain_logits
@@ -80,7 +83,7 @@ class Sharing:
             rows_at_once: Replies decoded at once.
 
         Raises:
-            OptionError: With ``share_prefix=on``, where the model forbids it.
+            ModelError: With ``share_prefix=on``, where the model forbids it.
         """
         sets = self._groups(jobs)
         if not sets:
@@ -130,8 +133,9 @@ class Sharing:
     ) -> dict[int, list[Generated]]:
         kept = self._prepare(jobs, sets)
         out: dict[int, list[Generated]] = {}
-        for start in range(0, len(kept), max(1, rows_at_once)):
-            part = kept[start : start + max(1, rows_at_once)]
+        clips = self._clips_at_once or rows_at_once
+        for start in range(0, len(kept), clips):
+            part = kept[start : start + clips]
             prefix = self.sharer.prefix([group for group, _ in part])
             by_decoding: dict[str, list[tuple[int, int, int]]] = {}
             for g, (_, numbers) in enumerate(part):
@@ -171,8 +175,8 @@ class Sharing:
                 for seed in seeds[i]
             ]
             made: dict[int, list[Generated]] = {}
-            for start in range(0, len(rows), max(1, rows_at_once)):
-                some = rows[start : start + max(1, rows_at_once)]
+            for start in range(0, len(rows), rows_at_once):
+                some = rows[start : start + rows_at_once]
                 replies = self.sharer.decode(state, some, self._stopped)
                 for (at, _), ids in zip(some, replies, strict=True):
                     made.setdefault(at, []).append(self._reply(ids, decoding))
@@ -211,8 +215,8 @@ class Sharing:
                     if not self._checked:
                         self._check([jobs[number]], state)
                     rows = [(0, continuation) for continuation in ids[number]]
-                    for start in range(0, len(rows), max(1, rows_at_once)):
-                        some = rows[start : start + max(1, rows_at_once)]
+                    for start in range(0, len(rows), rows_at_once):
+                        some = rows[start : start + rows_at_once]
                         out[number] += [sum(x) for x in self.sharer.continuations(state, some)]
         except CannotShareError as error:
             self._turn_off(str(error))
@@ -235,7 +239,7 @@ class Sharing:
 
     def _turn_off(self, reason: str) -> None:
         if self._must:
-            raise OptionError(
+            raise ModelError(
                 f"share_prefix=on: this model's prefix cannot be shared ({reason}); leave it at auto"
             )
         self.off_because = reason
