@@ -110,8 +110,10 @@ def table_cramers_v(tables: Floats, *, corrected: bool = True) -> Floats:
     across, down = tables.sum(axis=-1), tables.sum(axis=-2)
     r, k = (across > 0).sum(axis=-1).astype(np.float64), (down > 0).sum(axis=-1).astype(np.float64)
     margins = across[..., :, None] * down[..., None, :]
-    ratio = np.divide(tables**2, margins, out=np.zeros_like(margins), where=margins > 0)
-    phi2 = np.maximum(0.0, ratio.sum(axis=(-2, -1)) - 1)
+    # Counts times n less the product of margins is a whole number: independence gives exactly 0.
+    excess = (tables * n[..., None, None] - margins) ** 2
+    ratio = np.divide(excess, margins, out=np.zeros_like(margins), where=margins > 0)
+    phi2 = ratio.sum(axis=(-2, -1)) / np.maximum(n, 1) ** 2
     if corrected:
         rest = np.maximum(n - 1, 1)
         phi2 = np.maximum(0.0, phi2 - (r - 1) * (k - 1) / rest)

@@ -19,7 +19,7 @@ limits      rate :math:`\pm t \sqrt{V}`, with one degree of freedom less than th
             for other sentences, and the interval says so
 V too small in small samples the difference can fall below a part of it, or below zero; V is then the
             largest of V, V_speaker and V_sentence, so that it is never narrower than either alone
-            (MacKinnon, Nielsen and Webb, 2024)
+            (MacKinnon, Nielsen and Webb, 2024, arXiv:2406.08880, on ways to avoid such variances)
 
 The influence is linear: for a rate near 0 or 1 with few utterances the limits are rough, and they
 are clipped to [0, 1].

@@ -139,7 +139,9 @@ def _units(counts: PairedCounts) -> tuple[Floats, Counts]:
     """
     if counts.n_clusters != 1:
         one, two = counts.tables()
-        units = (one - two).reshape(counts.n_clusters, -1).astype(np.float64)
+        units = (
+            (one - two).reshape(counts.n_clusters, int(np.prod(one.shape[1:]))).astype(np.float64)
+        )
         return units[units.any(axis=1)], np.ones(int(units.any(axis=1).sum()), dtype=np.int64)
     gold, said, other = np.nonzero(counts.joint[0])
     keep = said != other
