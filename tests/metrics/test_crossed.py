@@ -132,6 +132,15 @@ def test_never_narrower_than_one_way():
     assert 0 < raised < 60
 
 
+def test_limits_stay_in_the_unit_interval():
+    for flip in (False, True):
+        gold, said, who, what = corpus(speakers=3, sentences=2, seed=5)
+        said = [None if (i % 11 > 0) == flip else g for i, g in enumerate(gold)]
+        got = crossed_interval(LABELS, gold, said, who, what, "wa").interval
+        assert (got.low, got.high)[not flip] == (1.0, 0.0)[flip]
+        assert 0 <= got.low < got.high <= 1
+
+
 def test_speakers_and_sentences_may_change_places():
     gold, said, who, what = corpus(seed=3)
     one = crossed_interval(LABELS, gold, said, who, what, "uar")

@@ -121,6 +121,18 @@ def test_constant_prediction(constant, clusters):
     assert got["bias"] == pytest.approx(constant - np.mean(gold), abs=1e-12)
 
 
+def test_a_speaker_who_always_gets_the_same_answer_has_no_variance():
+    """Constant within one speaker, away from the origin of all: what is left is rounding."""
+    gold = [0.2, 0.7, 1.3, 5.0, 6.1, 6.6, 3.0]
+    for low in np.linspace(0.1, 0.9, 9):
+        said = [low] * 3 + [6.3] * 3 + [3.3]
+        both = sums(gold, said, (0, 7), list("aaabbbc"))
+        for row in (0, 1):
+            own = type(both)(both.rows[row : row + 1], both.origin, ("a",))
+            assert dimension_value(own, "ccc") == 0
+            assert dimension_value(own, "pearson") is None
+
+
 def test_constant_gold():
     assert dimension_value(sums([4, 4, 4], [1, 2, 6]), "ccc") == 0
     assert dimension_value(sums([4, 4, 4], [1, 2, 6]), "scale_shift") is None
