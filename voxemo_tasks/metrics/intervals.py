@@ -208,15 +208,35 @@ def resample(clusters: Sequence[Confusion], *, replicates: int, seed: int) -> Ta
         total = int(flat.sum())
         cells = flat[0] / total if total else np.full(flat.shape[1], 1 / flat.shape[1])
         return rng.multinomial(total, cells, size=replicates).reshape(-1, *shape).astype(np.float64)
-    tables = np.empty((replicates, flat.shape[1]))
-    step = max(1, _CHUNK // n_clusters)
+    return redraw(flat, replicates, rng).reshape(replicates, *shape)
+
+
+def redraw(components: Table, replicates: int, rng: np.random.Generator) -> Table:
+    """Sums of G rows drawn with replacement, once per replicate.
+
+    Args:
+        components: One row of sums per cluster, shape ``(G, D)``, G at least 1.
+        replicates: How many, B.
+        rng: The same state and G draw the same rows, whatever D.
+
+    Returns:
+        Sums, shape ``(B, D)``.
+
+    Example:
+        >>> redraw(np.array([[1.0, 2.0]]), 2, np.random.default_rng(1))
+        array([[1., 2.],
+               [1., 2.]])
+    """
+    groups = len(components)
+    sums = np.empty((replicates, components.shape[1]))
+    step = max(1, _CHUNK // groups)
     for start in range(0, replicates, step):
         rows = min(step, replicates - start)
-        drawn = rng.integers(n_clusters, size=(rows, n_clusters))
-        drawn += n_clusters * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * n_clusters)
-        tables[start : start + rows] = times.reshape(rows, n_clusters).astype(np.float64) @ flat
-    return tables.reshape(replicates, *shape)
+        drawn = rng.integers(groups, size=(rows, groups))
+        drawn += groups * np.arange(rows)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=rows * groups)
+        sums[start : start + rows] = times.reshape(rows, groups).astype(np.float64) @ components
+    return sums
 
 
 def bootstrap_interval(
@@ -284,14 +304,28 @@ def bootstrap_interval(
         return none(
             f"the rate is undefined in {replicates - len(drawn)} of {replicates} replicates"
         )
-    groups = len(clusters)
+    method, low, high = limits(value, drawn, len(clusters), level)
+    return Interval(max(0.0, low), min(1.0, high), level, method, len(clusters), len(drawn))
+
+
+def limits(value: float, drawn: Table, groups: int, level: float) -> tuple[str, float, float]:
+    """Method and limits from replicates, as the module docstring says; not clipped.
+
+    Args:
+        value: The statistic of all clusters, the middle of an interval with Student's t.
+        drawn: Its replicates, at least two, without NaN.
+        groups: Number of clusters G.
+        level: Nominal coverage, in (0, 1).
+
+    Example:
+        >>> limits(2.0, np.array([1.0, 2.0, 3.0]), 40, 0.5)
+        ('cluster_bootstrap_percentile', 1.5, 2.5)
+    """
     tail = (1 - level) / 2
     if 1 < groups < MANY_CLUSTERS:
-        method = "cluster_bootstrap_t"
         error = float(drawn.std(ddof=1)) * (groups / (groups - 1)) ** 0.5
         reach = float(stdtrit(groups - 1, 1 - tail)) * error
-        low, high = value - reach, value + reach
-    else:
-        method = "iid_bootstrap_percentile" if groups == 1 else "cluster_bootstrap_percentile"
-        low, high = (float(q) for q in np.quantile(drawn, [tail, 1 - tail]))
-    return Interval(max(0.0, low), min(1.0, high), level, method, groups, len(drawn))
+        return "cluster_bootstrap_t", value - reach, value + reach
+    method = "iid_bootstrap_percentile" if groups == 1 else "cluster_bootstrap_percentile"
+    low, high = (float(q) for q in np.quantile(drawn, [tail, 1 - tail]))
+    return method, low, high
