@@ -337,6 +337,8 @@ class Request:
             ``{"type": "text", "text": …}`` parts, audio first.
         audio: What the ``index`` of an audio part points to.
         decoding: Explicit decoding parameters.
+        candidates: Label as offered → texts that say it, where the question is not what the model
+            writes but how likely it finds each label; else empty.
     """
 
     prompt_id: str
@@ -344,6 +346,7 @@ class Request:
     messages: tuple[Json, ...]
     audio: tuple[AudioRef, ...]
     decoding: Decoding
+    candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -368,6 +371,8 @@ class Request:
             "audio": [ref.to_json() for ref in self.audio],
             "provenance": provenance,
         }
+        if self.candidates:
+            payload["candidates"] = {label: list(x) for label, x in self.candidates.items()}
         return self.text, self.decoding.to_gen_kwargs(), payload
 
     @classmethod
@@ -389,6 +394,7 @@ class Request:
             messages=tuple(payload["messages"]),
             audio=tuple(AudioRef.from_json(ref) for ref in payload["audio"]),
             decoding=Decoding().with_gen_kwargs(arguments[1]),
+            candidates={k: tuple(v) for k, v in (payload.get("candidates") or {}).items()},
         )
         return request, dict(payload.get("provenance") or {})
 

@@ -121,6 +121,20 @@ class Menu:
         listed = "\n".join(line.format(n=n, w=w) for n, w in enumerate(words, start=1))
         return f"\n{listed}\n{_END}"
 
+    def candidates(self) -> dict[str, tuple[str, ...]]:
+        """Word as offered → the texts that say it: as it stands, with a capital, with a full stop.
+
+        Example:
+            >>> Menu.plain(["angry", "sad"]).candidates()["sad"]
+            ('sad', 'Sad', 'sad.', 'Sad.')
+        """
+        out = {}
+        for word, shown in zip(self.read_as(), self.shown, strict=True):
+            says = [shown] if word == shown else [word, word.partition(".")[0], shown]
+            says = [t for text in says for t in (text, text[:1].upper() + text[1:])]
+            out[word] = tuple(dict.fromkeys([*says, *(f"{text}." for text in says)]))
+        return out
+
     def canonical(self, verdict: Verdict) -> Verdict:
         """A verdict in the menu's words → the same in the label set's names."""
         name = dict(zip(self.read_as(), self.labels, strict=True))

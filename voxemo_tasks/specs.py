@@ -510,7 +510,7 @@ class StructuredSpec(Spec):
     version: int = Field(ge=1)
     title: str
     notes: str | None = None
-    kind: Literal["distribution", "ratings", "counterfactual"]
+    kind: Literal["distribution", "likelihood", "ratings", "counterfactual"]
     reads_with: str = Field(description="Verbalizer that knows which label a word means.")
     names: dict[Identifier, list[str]] = Field(
         default_factory=dict, description="Dimension or change → other names that it goes by."

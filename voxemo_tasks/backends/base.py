@@ -27,6 +27,7 @@ from ..errors import AudioError, ModelError, OptionError, RunFailedError, StoreE
 from ..home import home
 from ..records import AudioRef, Json, Reply, Request, Response, digest_of
 from ..store import Asked, RunStore, reply_key, request_key
+from .likelihood import as_reply, flat
 from .requests import (
     Folded,
     Job,
@@ -126,6 +127,23 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         batch is halved until the job that fails is alone. ``ModelError`` ends the run.
         """
 
+    def score(
+        self, jobs: Sequence[Job], continuations: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """Log-probability, in nats, that a job's reply is exactly a text and then ends.
+
+        Args:
+            jobs: Decoded jobs.
+            continuations: Per job, the texts to score; none of them empty.
+
+        Raises:
+            ModelError: Here, for a backend without log-probabilities.
+        """
+        raise ModelError(
+            f"{type(self).__name__} has no log-probabilities; readout=likelihood needs hf-audiolm or "
+            "vllm-audiolm"
+        )
+
     @property
     def synthetic(self) -> bool:
         """Whether this model exists for trying and testing only."""
@@ -165,14 +183,18 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     def apply_chat_template(self, chat_history: Any, add_generation_prompt: bool = True) -> str:
         return "\n".join(str(turn.get("content", "")) for turn in chat_history)
 
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        raise ModelError(f"{type(self).__name__} generates replies; it has no log-likelihood yet")
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """How likely the model finds each label, as JSON: see :func:`.likelihood.as_reply`."""
+        return self._ask_all(requests, disable_tqdm, "loglikelihood")
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        raise ModelError(f"{type(self).__name__} generates replies; it has no log-likelihood yet")
+        raise ModelError(f"{type(self).__name__} answers about audio; it rates no plain texts")
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Replies in the order of the requests, each a :class:`~voxemo_tasks.records.Reply`."""
+        return self._ask_all(requests, disable_tqdm, "generate_until")
+
+    def _ask_all(self, requests: list[Instance], disable_tqdm: bool, kind: str) -> list[str]:
         folded = fold(requests)
         keys = {n: request_key(self.fingerprint(), f.request) for n, f in folded.items()}
         jobs, replies = self._look_up(folded, keys)
@@ -183,7 +205,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             self.store.finish()
         finally:
             self.store.note({"engine": self.engine_facts()})
-        return self._in_order(requests, keys, replies)
+        return self._in_order(requests, keys, replies, kind)
 
     def adopt(self, instances: Iterable[Instance]) -> None:
         """Store the replies that lm-eval took from its own ``--use_cache`` instead of asking us.
@@ -352,7 +374,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     def _isolate(self, batch: Sequence[Job]) -> list[list[Generated]]:
         """Generate; where that fails, halve until the job that fails is alone."""
         try:
-            return self.generate(batch)
+            return self._make(batch)
         except (ModelError, StoreError):
             raise
         except Exception as error:  # an engine can raise anything; the row records what it was
@@ -365,6 +387,24 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             paths = ", ".join(ref.path for ref in batch[0].request.audio)
             log.warning("engine_error on %s: %s", paths, reason)
             return [_all_failed(batch[0], reason)]
+
+    def _make(self, batch: Sequence[Job]) -> list[list[Generated]]:
+        """Generate, or where a job asks for likelihoods, score."""
+        scored = [job for job in batch if job.request.candidates]
+        if not scored:
+            return self.generate(batch)
+        written = [job for job in batch if not job.request.candidates]
+        generated = iter(self.generate(written) if written else [])
+        texts = [list(flat(job.request.candidates)) for job in scored]
+        scores = iter(self.score(scored, texts))
+        out = []
+        for job in batch:
+            if job.request.candidates:
+                reply = Generated(as_reply(job.request.candidates, next(scores)))
+                out.append([reply] * len(job.missing))
+            else:
+                out.append(next(generated))
+        return out
 
     def _stop_if_broken(self, responses: Sequence[Response]) -> None:
         failed = sum(response.error is not None for response in responses)
@@ -397,6 +437,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         requests: Sequence[Instance],
         keys: Mapping[int, str],
         replies: Mapping[str, Response],
+        kind: str,
     ) -> list[str]:
         taken: dict[int, int] = {}
         out: list[str] = []
@@ -413,7 +454,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                 synthetic=self.synthetic,
             )
             if response.error is None:  # a failure is no answer, for nobody's cache
-                self.cache_hook.add_partial("generate_until", instance.args, reply)
+                self.cache_hook.add_partial(kind, instance.args, reply)
             out.append(reply)
         return out
 

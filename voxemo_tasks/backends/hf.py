@@ -286,14 +286,7 @@ class HfAudioLM(AudioLM):
     def score(
         self, jobs: Sequence[Job], continuations: Sequence[Sequence[str]]
     ) -> list[list[float]]:
-        """Log-probability of each continuation right after its job's prompt, in nats.
-
-        A continuation is tokenized by itself; its log-probability is the sum over its tokens.
-
-        Args:
-            jobs: Decoded jobs.
-            continuations: Per job, the texts to score; none of them empty.
-        """
+        """As in the base; a text is tokenized by itself, and any of the end tokens ends it."""
         tokenizer = self._processor.tokenizer
         ids = [
             [list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
@@ -323,10 +316,12 @@ class HfAudioLM(AudioLM):
             inputs["input_ids"] = torch.cat([inputs["input_ids"], tail], dim=1)
             inputs["attention_mask"] = torch.cat([inputs["attention_mask"], seen], dim=1)
             with torch.inference_mode():
-                logits = self._model(**self._on_device(inputs)).logits[:, at - 1 : -1].float()
+                logits = self._model(**self._on_device(inputs)).logits[:, at - 1 :].float()
             steps = logits.log_softmax(dim=-1)
+            ends = steps[:, :, self._end_ids].logsumexp(dim=-1)
             out += [
                 sum(float(steps[row, place, token]) for place, token in enumerate(one))
+                + float(ends[row, len(one)])
                 for row, one in enumerate(some)
             ]
         return out

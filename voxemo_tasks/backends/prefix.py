@@ -316,7 +316,7 @@ class PrefixSharer:
     def continuations(
         self, state: State, rows: Sequence[tuple[int, list[int]]]
     ) -> list[list[float]]:
-        """Log-probability of each token of some continuations of prompts.
+        """Log-probability of each token of some continuations of prompts, then of any end token.
 
         Args:
             state: Of the prompts, with next-token logits.
@@ -326,18 +326,19 @@ class PrefixSharer:
         branch = state.take([at for at, _ in rows], torch)
         first = branch.logits.log_softmax(dim=-1)
         out = [[float(first[i, ids[0]])] for i, (_, ids) in enumerate(rows)]
-        longest = max(len(ids) for _, ids in rows) - 1
-        if longest:
-            tokens = torch.full((len(rows), longest), self._pad_id, dtype=torch.long)
-            mask = torch.zeros((len(rows), longest), dtype=torch.long)
-            for i, (_, ids) in enumerate(rows):
-                tokens[i, : len(ids) - 1] = torch.tensor(ids[:-1], dtype=torch.long)
-                mask[i, : len(ids) - 1] = 1
-            self._extend(branch, tokens, mask, every=True)
-            every = branch.logits.log_softmax(dim=-1)
-            for i, (_, ids) in enumerate(rows):
-                out[i] += [float(every[i, at, token]) for at, token in enumerate(ids[1:])]
-        self.work.decoded += len(rows) * (longest + 1)
+        longest = max(len(ids) for _, ids in rows)
+        tokens = torch.full((len(rows), longest), self._pad_id, dtype=torch.long)
+        mask = torch.zeros((len(rows), longest), dtype=torch.long)
+        for i, (_, ids) in enumerate(rows):
+            tokens[i, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+            mask[i, : len(ids)] = 1
+        self._extend(branch, tokens, mask, every=True)
+        every = branch.logits.log_softmax(dim=-1)
+        ends = every[:, :, sorted(self._end_ids)].logsumexp(dim=-1)
+        for i, (_, ids) in enumerate(rows):
+            out[i] += [float(every[i, at, token]) for at, token in enumerate(ids[1:])]
+            out[i].append(float(ends[i, len(ids) - 1]))
+        self.work.decoded += len(rows) * longest
         self.work.decoded_needed += sum(len(ids) for _, ids in rows)
         return out
 

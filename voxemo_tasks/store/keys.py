@@ -14,21 +14,24 @@ from ..records import Request, digest_of
 
 
 def request_key(fingerprint: Mapping[str, Any], request: Request) -> str:
-    """Key of a request: model fingerprint + decoding + messages + audio content and transforms.
+    """Key of a request: model fingerprint + decoding + messages + audio content and transforms
+    (+ candidates, where likelihoods are asked for).
 
     The prompt's id is not part of it (its text is), nor is the path of the audio (its bytes are).
 
     Returns:
         64 hexadecimal digits.
     """
-    return digest_of(
-        {
-            "fingerprint": dict(fingerprint),
-            "decoding": request.decoding.to_json(),
-            "messages": list(request.messages),
-            "audio": [ref.content() for ref in request.audio],
-        }
-    )
+    content: dict[str, Any] = {
+        "fingerprint": dict(fingerprint),
+        "decoding": request.decoding.to_json(),
+        "messages": list(request.messages),
+        "audio": [ref.content() for ref in request.audio],
+    }
+    if request.candidates:  # no decoding takes place
+        content["decoding"] = None
+        content["candidates"] = {k: list(v) for k, v in request.candidates.items()}
+    return digest_of(content)
 
 
 def reply_key(request: str, sample: int) -> str:

@@ -35,6 +35,10 @@ BARE = frozenset({"direct", "context", "open"})
 """Tiers whose whole answer is a label, so that a labelled example can show one."""
 
 
+LIKELIHOOD = "likelihood"
+"""Verbalizer of the likelihoods of labels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One question of a task.
@@ -191,12 +195,20 @@ def sampling_of(options: RunOptions) -> tuple[int, float, float]:
     return int(values["samples"]), float(values["temperature"]), float(values["top_p"])
 
 
-def verbalizer_of(members: Iterable[Member], options: RunOptions) -> tuple[AnyVerbalizer, str]:
+def verbalizer_of(members: Sequence[Member], options: RunOptions) -> tuple[AnyVerbalizer, str]:
     """The verbalizer of a task, with its digest.
 
     Raises:
         OptionError: Where the prompts register different ones and none was chosen.
     """
+    if options.readout == "likelihood":
+        bare = {member.prompt.tier for member in members} - BARE
+        if bare:
+            raise OptionError(
+                f"--metadata: readout=likelihood: tier {', '.join(sorted(bare))} answers with more than "
+                f"a label; tiers whose answer is one: {', '.join(sorted(BARE))}"
+            )
+        return registry.verbalizer(LIKELIHOOD)
     if options.verbalizer is not None:
         return registry.verbalizer(options.verbalizer)
     registered = sorted({member.prompt.verbalizer for member in members})

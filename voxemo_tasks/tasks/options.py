@@ -21,7 +21,7 @@ ROLES = ("train", "valid", "test")
 TARGETS = ("released", "majority", "plurality")
 _TEXTS = (
     *("protocol", "label_set", "verbalizer", "ensemble", "prompt_language", "role", "target"),
-    *("label_order", "label_form", "label_style", "label_language"),
+    *("label_order", "label_form", "label_style", "label_language", "readout"),
 )
 _CHOICES: dict[str, tuple[str, ...]] = {
     "role": ROLES,
@@ -29,6 +29,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "label_form": get_args(LabelForm),
     "label_style": get_args(LabelStyle),
     "label_language": ("prompt", "en"),
+    "readout": ("text", "likelihood"),
 }
 _ORDER = re.compile(r"registered|permuted|rotated(_[1-9][0-9]?)?")
 
@@ -59,6 +60,7 @@ class RunOptions:
         repeat_question: How often the question stands in its message.
         repeat_audio: How often the clip stands before it.
         verbalizer: Verbalizer; default: the one that the prompt registers.
+        readout: ``text`` (what the model writes) or ``likelihood`` (how likely it finds each label).
         samples: Replies per prompt; more than one needs a temperature.
         temperature: 0 is greedy.
         top_p: Nucleus mass when sampling.
@@ -83,6 +85,7 @@ class RunOptions:
     repeat_question: int = 1
     repeat_audio: int = 1
     verbalizer: str | None = None
+    readout: str = "text"
     samples: int = 1
     temperature: float = 0.0
     top_p: float = 1.0
@@ -156,6 +159,11 @@ def parse_options(metadata: Mapping[str, Any], *, strict: bool) -> RunOptions:
         raise OptionError(
             f"--metadata: samples={options.samples} with temperature 0: greedy samples are all the "
             "same reply; give a temperature above 0, or leave samples at 1"
+        )
+    if options.readout == "likelihood" and (options.samples > 1 or options.verbalizer):
+        raise OptionError(
+            "--metadata: readout=likelihood takes one number a label: no samples, and no verbalizer of "
+            "your own"
         )
     return options
 

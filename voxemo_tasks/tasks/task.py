@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -192,7 +193,7 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             }
             instances.append(
                 Instance(
-                    request_type="generate_until",
+                    request_type="loglikelihood" if request.candidates else "generate_until",
                     doc=doc,
                     arguments=request.to_arguments(provenance),
                     idx=number,
@@ -210,7 +211,10 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             ).with_gen_kwargs(self._gen_kwargs())
             menu = self._menu(member, doc)
             frame = self.plan.frame(member, menu, doc, self.dimensions, self.scale)
-            out.append(render(member.prompt, member.digest, menu, audio, decoding, frame))
+            request = render(member.prompt, member.digest, menu, audio, decoding, frame)
+            if self.options.readout == "likelihood" and menu is not None:
+                request = replace(request, candidates=menu.candidates())
+            out.append(request)
         return out
 
     def _menu(self, member: Member, doc: Json) -> Menu | None:

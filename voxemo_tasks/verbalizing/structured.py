@@ -7,6 +7,8 @@ reply that holds any, else of the whole reply; which label a key means is for th
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -139,6 +141,39 @@ def distribution(
     )
 
 
+def likelihood(text: str, menu: Sequence[str]) -> Verdict:
+    """How likely a model finds each label, as a backend writes it; the likeliest is the answer.
+
+    Shares are divided by their sum over the menu. A tie is ``multiple``.
+
+    Returns:
+        A verdict with ``distribution``, and ``detail`` with the probability ``outside`` the menu.
+        Any text but the backend's JSON is ``unparsed``.
+    """
+    try:
+        found = json.loads(text)["log_likelihood"]
+        logs = {word: float(found[word]) for word in menu if found[word] is not None}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        status = "unparsed" if text.strip() else "empty"
+        return Verdict(status, rule=status)  # type: ignore[arg-type]  # one of two literals
+    if not logs or not all(math.isfinite(x) for x in logs.values()):
+        return Verdict("unparsed", rule="unparsed")
+    top = max(logs.values())
+    over_top = {word: math.exp(x - top) for word, x in logs.items()}
+    total = sum(over_top.values())
+    labels = tuple(word for word, x in logs.items() if x == top)
+    inside = min(1.0, sum(math.exp(x) for x in logs.values()))
+    return Verdict(
+        "answered" if len(labels) == 1 else "multiple",
+        labels,
+        (),
+        (0, len(text)),
+        "likelihood.likeliest",
+        distribution={word: over_top.get(word, 0.0) / total for word in menu},
+        detail={"outside": round(1.0 - inside, 9)},
+    )
+
+
 def ratings(
     text: str,
     names: Mapping[str, Sequence[str]],
@@ -228,6 +263,8 @@ def read_structured(
     """Read by the kind of a spec; the text is without thoughts already."""
     if spec.kind == "distribution":
         return distribution(text, menu, read, spec.ignored_keys)
+    if spec.kind == "likelihood":
+        return likelihood(text, menu)
     if spec.kind == "ratings":
         return ratings(text, spec.names, menu, scale)
     return counterfactual(text, read, spec.answer_keys, spec.names)
