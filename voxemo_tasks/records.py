@@ -337,6 +337,7 @@ class Request:
             ``{"type": "text", "text": …}`` parts, audio first.
         audio: What the ``index`` of an audio part points to.
         decoding: Explicit decoding parameters.
+        schema: JSON Schema that an engine which can shall hold the reply to.
     """
 
     prompt_id: str
@@ -344,6 +345,7 @@ class Request:
     messages: tuple[Json, ...]
     audio: tuple[AudioRef, ...]
     decoding: Decoding
+    schema: Json | None = None
 
     @property
     def text(self) -> str:
@@ -367,6 +369,7 @@ class Request:
             "messages": list(self.messages),
             "audio": [ref.to_json() for ref in self.audio],
             "provenance": provenance,
+            **({} if self.schema is None else {"schema": self.schema}),
         }
         return self.text, self.decoding.to_gen_kwargs(), payload
 
@@ -389,6 +392,7 @@ class Request:
             messages=tuple(payload["messages"]),
             audio=tuple(AudioRef.from_json(ref) for ref in payload["audio"]),
             decoding=Decoding().with_gen_kwargs(arguments[1]),
+            schema=payload.get("schema"),
         )
         return request, dict(payload.get("provenance") or {})
 

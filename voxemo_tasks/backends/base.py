@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 from abc import abstractmethod
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,9 +265,13 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         total = sum(len(job.missing) for job in jobs)
         partly_heard = 0
         bar = tqdm(total=total, desc="replies", unit="reply", disable=disable_tqdm or not jobs)
-        with bar, closing(self._batches(jobs)) as batches:
-            for batch in batches:
-                for response in self._run(batch):
+        with (
+            bar,
+            closing(self._batches(jobs)) as batches,
+            closing(self._stream(batches)) as stream,
+        ):
+            for responses in stream:
+                for response in responses:
                     replies[response.key] = response
                     heard, supplied = response.seconds_heard, response.seconds_supplied
                     partly_heard += heard is not None and supplied is not None and heard < supplied
@@ -281,6 +285,16 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                 self.max_audio_s or 0.0,
                 self.name,
             )
+
+    def _stream(self, batches: Iterator[list[Job]]) -> Generator[list[Response], None, None]:
+        """Rows as they are written: a batch after the other.
+
+        The one place to override for an engine that has many requests in flight and no batches.
+        Such a stream writes each row (``_response``, ``store.write``) and looks at it
+        (``_stop_if_broken``) before it hands it over; a job with a ``refusal`` goes to ``_run``.
+        """
+        for batch in batches:
+            yield self._run(batch)
 
     def _batches(self, jobs: list[Job]) -> Generator[list[Job], None, None]:
         """Batches of decoded jobs; a job that cannot be given to the engine is alone in its own."""

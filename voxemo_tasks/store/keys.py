@@ -27,6 +27,8 @@ def request_key(fingerprint: Mapping[str, Any], request: Request) -> str:
             "decoding": request.decoding.to_json(),
             "messages": list(request.messages),
             "audio": [ref.content() for ref in request.audio],
+            # Absent where there is none, so that the keys of such requests stay what they were.
+            **({} if request.schema is None else {"schema": request.schema}),
         }
     )
 
