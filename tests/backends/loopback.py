@@ -50,6 +50,7 @@ class Say:
     Attributes:
         cut: Bytes of the body after which the connection is dropped.
         hang: Never to answer.
+        drop: To hang up without a word.
     """
 
     status: int = 200
@@ -57,6 +58,7 @@ class Say:
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
     hang: bool = False
+    drop: bool = False
 
 
 Behave = Callable[[Ask], "Say | Awaitable[Say]"]
@@ -168,6 +170,8 @@ class Loopback:
             say = said if isinstance(said, Say) else await said
             if say.hang:
                 await reader.read()  # until the client gives up
+                return False
+            if say.drop:
                 return False
         finally:
             self.at_once -= 1

@@ -206,11 +206,16 @@ class ApiAudioLM(AudioLM):
                     else:
                         refused.append(self._run([job]))
 
+        done: Counter[int] = Counter()
         wire = self._wire()
         try:
             with closing(self._exchange(askable(), wire)) as exchange:
                 for job, sample, generated in exchange:
                     response = self._write(job, sample, generated)
+                    done[id(job)] += 1
+                    if done[id(job)] == len(job.missing):
+                        del done[id(job)]
+                        job.audio.clear()
                     self._stop_if_broken([response])
                     yield [response]
                     while refused:

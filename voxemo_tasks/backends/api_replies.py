@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
+from urllib.parse import quote
 
 from ..errors import OptionError
 
@@ -64,8 +65,11 @@ class Secret:
             )
 
     def hide(self, text: str) -> str:
-        """The text without the key."""
-        return text.replace(self.value, "[key]") if len(self.value) >= SHORTEST_SECRET else text
+        """The text without the key, also as JSON and URLs may write it."""
+        if len(self.value) >= SHORTEST_SECRET:
+            for form in (self.value, self.value.replace("/", "\\/"), quote(self.value, safe="")):
+                text = text.replace(form, "[key]")
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,9 @@ def excerpt(body: bytes, secret: Secret) -> str:
         told = None
     if isinstance(told, dict):
         inner = told.get("error", told)
-        told = inner.get("message") if isinstance(inner, dict) else inner
+        inner = inner.get("message") if isinstance(inner, dict) else inner
+        # Written anew, since the server's own escapes could hide the key from us.
+        told = inner if isinstance(inner, str) else json.dumps(told, ensure_ascii=False)
     text = told if isinstance(told, str) else body.decode("utf-8", "replace")
     # Hidden before it is shortened, lest half a key be left at the end.
     return " ".join(secret.hide(text).split())[:EXCERPT] or "(empty body)"
