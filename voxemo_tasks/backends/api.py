@@ -9,41 +9,36 @@ come, in whatever order.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import logging
-import math
-import os
 import re
-import threading
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from ..errors import ModelError, OptionError, VoxEmoError
 from ..records import AudioRef, Json, Request, Response, digest_of
+from .api_arguments import (
+    AUDIO_FORMATS,
+    MAX_TOKENS_FIELDS,
+    number,
+    one_of,
+    optional,
+    read_base_url,
+    read_extra_body,
+    read_key,
+    refuse_keys,
+)
+from .api_budget import Budget
 from .api_client import ChatClient, Limits, Wire, need_httpx
-from .api_replies import Answer, Secret
+from .api_replies import Answer
+from .api_request import Clip, chat_messages
 from .base import AudioLM, Generated
-from .requests import Job, Samples
+from .requests import Job
 
 log = logging.getLogger(__name__)
-
-OPENAI_KEY = "OPENAI_API_KEY"
-AUDIO_FORMATS = ("wav", "flac")
-MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
-DROPPABLE = frozenset({"temperature", "top_p", "seed", "stop"})
-"""Fields that ``extra_body`` may set to null, for servers that refuse them."""
-OURS = DROPPABLE | {*MAX_TOKENS_FIELDS, "model", "messages", "n", "stream", "top_k"}
-SECRET_NAMES = re.compile(
-    r"^(key|token|sig)$|(api|access|auth|secret)[_-]?(key|token)$|secret$|password$|authorization$",
-    re.IGNORECASE,
-)
 
 Done = tuple[Job, int, Generated]
 
@@ -112,21 +107,21 @@ class ApiAudioLM(AudioLM):
         self._model = str(model).strip()
         self._secret = read_key(api_key_env)
         self._limits = Limits(
-            int(_number("concurrency", concurrency, least=1)),
-            _number("timeout_s", timeout_s, above=0),
-            int(_number("retries", retries, least=0)),
-            _optional("requests_per_minute", requests_per_minute, above=0),
-            _number("max_wait_s", max_wait_s, least=0),
+            int(number("concurrency", concurrency, least=1)),
+            number("timeout_s", timeout_s, above=0),
+            int(number("retries", retries, least=0)),
+            optional("requests_per_minute", requests_per_minute, above=0),
+            number("max_wait_s", max_wait_s, least=0),
         )
         self._budget = Budget(
-            _optional("max_cost_usd", max_cost_usd, above=0),
-            _optional("price_in", price_in, least=0),
-            _optional("price_out", price_out, least=0),
+            optional("max_cost_usd", max_cost_usd, above=0),
+            optional("price_in", price_in, least=0),
+            optional("price_out", price_out, least=0),
         )
-        self._format = _one_of("audio_format", audio_format, AUDIO_FORMATS)
-        self._max_tokens = _one_of("max_tokens_field", max_tokens_field, MAX_TOKENS_FIELDS)
+        self._format = one_of("audio_format", audio_format, AUDIO_FORMATS)
+        self._max_tokens = one_of("max_tokens_field", max_tokens_field, MAX_TOKENS_FIELDS)
         self._extra = read_extra_body(extra_body)
-        self._max_audio_s = _optional("max_audio_s", max_audio_s, above=0)
+        self._max_audio_s = optional("max_audio_s", max_audio_s, above=0)
         given |= {"endpoint": self._endpoint, "extra_body": json.dumps(self._extra)}
         if any(self._secret.hide(str(value)) != str(value) for value in given.values()):
             raise OptionError(
@@ -230,8 +225,6 @@ class ApiAudioLM(AudioLM):
 
     def _write(self, job: Job, sample: int, generated: Generated) -> Response:
         response = self._response(job, sample, generated)
-        if self._max_audio_s is None:  # no endpoint tells how much of a clip its model took in
-            response = replace(response, seconds_heard=None)
         self.store.write(response)
         return response
 
@@ -335,273 +328,3 @@ class ApiAudioLM(AudioLM):
             sent["response_format"] = {"type": "json_schema", "json_schema": form}
         sent |= self._extra
         return {name: value for name, value in sent.items() if value is not None}
-
-
-class Clip:
-    """One clip as base64, encoded once for all requests that carry it, by whichever comes first.
-
-    Samples beyond [-1, 1] are clipped: 16-bit audio has no more.
-    """
-
-    def __init__(self, samples: Samples, sampling_rate_hz: int, audio_format: str) -> None:
-        self._samples = samples
-        self._rate = sampling_rate_hz
-        self._format = audio_format
-        self._lock = threading.Lock()
-        self._text: str | None = None
-
-    def base64(self) -> str:
-        with self._lock:
-            if self._text is None:
-                self._text = encode(self._samples, self._rate, self._format)
-            return self._text
-
-
-def encode(samples: Samples, sampling_rate_hz: int, audio_format: str) -> str:
-    """Samples as a 16-bit file of the format, in base64."""
-    import soundfile
-
-    with io.BytesIO() as stream:
-        soundfile.write(
-            stream, samples, sampling_rate_hz, format=audio_format.upper(), subtype="PCM_16"
-        )
-        return base64.b64encode(stream.getbuffer()).decode("ascii")
-
-
-def chat_messages(
-    messages: Sequence[Mapping[str, Any]], clips: Sequence[Clip], audio_format: str
-) -> list[Json]:
-    """Our messages as the endpoint takes them: parts in their order, which has audio first.
-
-    A message of one text is a plain string: some servers take no parts in system messages.
-
-    Example:
-        >>> chat_messages([{"role": "system", "content": [{"type": "text", "text": "Hi"}]}], [], "wav")
-        [{'role': 'system', 'content': 'Hi'}]
-    """
-    out: list[Json] = []
-    for message in messages:
-        content = message["content"]
-        if isinstance(content, str):
-            out.append({"role": message["role"], "content": content})
-            continue
-        parts: list[Json] = []
-        for part in content:
-            if part["type"] == "audio":
-                data = {"data": clips[part["index"]].base64(), "format": audio_format}
-                parts.append({"type": "input_audio", "input_audio": data})
-            else:
-                parts.append({"type": "text", "text": part["text"]})
-        single = len(parts) == 1 and parts[0]["type"] == "text"
-        out.append({"role": message["role"], "content": parts[0]["text"] if single else parts})
-    return out
-
-
-class Budget:
-    """What this start may spend, and what it has.
-
-    The cost of a request is known only once it is answered. So the first one goes alone, and each
-    later one only where all in flight may cost as much as the dearest so far and still fit.
-    """
-
-    def __init__(
-        self, limit_usd: float | None, price_in: float | None, price_out: float | None
-    ) -> None:
-        if limit_usd is not None and (price_in is None or price_out is None):
-            raise OptionError(
-                f"max_cost_usd={limit_usd:g} needs price_in= and price_out=, in US dollars per "
-                "million tokens: no endpoint tells its prices"
-            )
-        self.limit_usd = limit_usd
-        self.prices = None if price_in is None or price_out is None else (price_in, price_out)
-        self.spent_usd = 0.0
-        self.dearest_usd: float | None = None
-        self.replies = 0
-
-    def take(self, answer: Answer) -> None:
-        """Count an answer.
-
-        Raises:
-            ModelError: For a reply without usage where there is a limit to keep.
-        """
-        if self.prices is None:
-            return
-        usage = answer.usage
-        if usage is not None:
-            tokens = (usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
-            cost = sum(n * price for n, price in zip(tokens, self.prices, strict=True)) / 1e6
-            self.spent_usd += cost
-            self.dearest_usd = max(cost, self.dearest_usd or 0.0)
-            self.replies += 1
-        elif answer.error is None and self.limit_usd is not None:
-            raise ModelError(
-                "max_cost_usd cannot be kept: the endpoint tells no usage with its replies. Leave it "
-                "out, or set a limit at the provider"
-            )
-        # A timed-out attempt may have been answered, and billed, all the same.
-        self.spent_usd += answer.lost * (self.dearest_usd or 0.0)
-
-    def allows(self, in_flight: int) -> bool:
-        """Whether one more may be sent."""
-        if self.limit_usd is None:
-            return True
-        if self.dearest_usd is None:
-            return in_flight == 0
-        return self.spent_usd + (in_flight + 1) * self.dearest_usd <= self.limit_usd
-
-    def reached(self) -> str:
-        """The letter to the user."""
-        return (
-            f"max_cost_usd={self.limit_usd:g} is reached: {self.replies} replies cost "
-            f"${self.spent_usd:.6f}, and one more may cost ${self.dearest_usd or 0.0:.6f}. What was "
-            "answered is stored; the same command goes on from here, with the same limit anew"
-        )
-
-    def to_json(self) -> Json | None:
-        if self.prices is None:
-            return None
-        return {
-            "usd": round(self.spent_usd, 9),
-            "limit_usd": self.limit_usd,
-            "usd_per_million_tokens": {"in": self.prices[0], "out": self.prices[1]},
-        }
-
-
-def refuse_keys(arguments: Mapping[str, Any]) -> None:
-    """Refuse a key among ``--model_args``; they are logged and written into the results by lm-eval.
-
-    Raises:
-        OptionError: Which names the argument and never its value.
-
-    Example:
-        >>> refuse_keys({"model": "m", "api_key_env": "MY_KEY"})
-    """
-    advice = "put the key into an environment variable and its name into api_key_env="
-    for name in arguments:
-        if SECRET_NAMES.search(str(name)):
-            raise OptionError(
-                f"--model_args: {name}= is refused, since they are recorded; {advice}"
-            )
-    variable = arguments.get("api_key_env")
-    if variable is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(variable)):
-        raise OptionError(f"api_key_env= is not the name of an environment variable; {advice}")
-    try:
-        url = urlsplit(str(arguments.get("base_url") or ""))
-    except ValueError:
-        return  # read_base_url says what is wrong with it
-    if url.username is not None or url.password is not None:
-        raise OptionError(f"base_url= holds a user name or password; {advice}")
-    for name, _ in parse_qsl(url.query, keep_blank_values=True):
-        if SECRET_NAMES.search(name):
-            raise OptionError(f"base_url= holds a key ({name!r} in its query); {advice}")
-    for name in _names_in(arguments.get("extra_body")):
-        if SECRET_NAMES.search(name):
-            raise OptionError(f"extra_body holds {name!r}, which looks like a key; {advice}")
-
-
-def _names_in(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield str(name)
-            if not isinstance(inner, str):
-                yield from _names_in(inner)
-
-
-def read_key(api_key_env: str | None) -> Secret:
-    """The key from the environment.
-
-    Raises:
-        OptionError: Where the variable that was named is not set.
-    """
-    variable = OPENAI_KEY if api_key_env is None else str(api_key_env)
-    value = os.environ.get(variable, "").strip()
-    if not value and api_key_env is not None:
-        # A key given in place of a name must not be repeated; names are upper case by custom.
-        shown = variable if re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable) else "(not shown)"
-        raise OptionError(
-            f"api_key_env= names the environment variable {shown}, which is not set; export it, or "
-            "leave api_key_env out for a server that wants no key"
-        )
-    return Secret(value, variable)
-
-
-def read_base_url(base_url: str) -> tuple[str, str]:
-    """The URL to post to, and the host as the fingerprint has it.
-
-    Raises:
-        OptionError: For anything but an http(s) URL with a host.
-
-    Example:
-        >>> read_base_url("http://127.0.0.1:8000/v1/?api-version=3")
-        ('http://127.0.0.1:8000/v1/chat/completions?api-version=3', '127.0.0.1:8000')
-    """
-    try:
-        url = urlsplit(base_url.strip())
-        host, port = url.hostname, url.port
-    except ValueError as error:
-        raise OptionError(f"base_url= cannot be read as a URL ({error})") from error
-    if url.scheme not in ("http", "https") or not host:
-        raise OptionError(
-            "--model_args of api-audiolm needs base_url=, e.g. https://api.openai.com/v1 or "
-            f"http://127.0.0.1:8000/v1; got {base_url!r}"
-        )
-    path = url.path.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
-    shown = f"[{host}]" if ":" in host else host
-    default = {"http": 80, "https": 443}[url.scheme]
-    place = shown if port in (None, default) else f"{shown}:{port}"
-    return url._replace(path=path, fragment="").geturl(), place
-
-
-def read_extra_body(extra_body: Mapping[str, Any] | str | None) -> Json:
-    """``extra_body`` as an object that leaves the recorded request true.
-
-    Raises:
-        OptionError: For no JSON object, or one that sets what the run itself decides.
-
-    Example:
-        >>> read_extra_body('{"reasoning_effort": "low", "seed": null}')
-        {'reasoning_effort': 'low', 'seed': None}
-    """
-    value: Any = extra_body or {}
-    try:
-        value = json.loads(value) if isinstance(value, str) else json.loads(json.dumps(value))
-    except (TypeError, ValueError) as error:
-        raise OptionError(
-            f"extra_body is not JSON ({error}); on a command line give all of --model_args as one "
-            """JSON object: '{"base_url": "...", "model": "...", "extra_body": {"top_a": 1}}'"""
-        ) from error
-    if not isinstance(value, dict):
-        raise OptionError(f"extra_body must be a JSON object, got {type(value).__name__}")
-    for name, inner in value.items():
-        if name in OURS and not (name in DROPPABLE and inner is None):
-            raise OptionError(
-                f"extra_body: {name!r} is set by the run (prompt, --metadata, --gen_kwargs) and "
-                f"recorded; only null, which leaves it out, for {', '.join(sorted(DROPPABLE))}"
-            )
-    return dict(value)
-
-
-def _number(name: str, value: Any, *, least: float = -math.inf, above: float = -math.inf) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (number >= least and number > above and math.isfinite(number)):
-        bound = f"at least {least:g}" if math.isfinite(least) else f"above {above:g}"
-        raise OptionError(f"--model_args: {name}={value!r}: expected a number {bound}")
-    return number
-
-
-def _optional(name: str, value: Any, **bounds: float) -> float | None:
-    return None if value is None else _number(name, value, **bounds)
-
-
-def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
-    if str(value) not in allowed:
-        raise OptionError(f"--model_args: {name}={value!r}: expected {' or '.join(allowed)}")
-    return str(value)

@@ -184,11 +184,15 @@ class ChatClient:
                     return outcome.after(attempt + 1, lost)
                 self.troubles[outcome.kind] += 1
                 lost += outcome.billed
+                asked_s = min(outcome.wait_s or 0.0, self._limits.max_wait_s)
+                # A limit is the whole key's: whoever asks next would only be refused too.
+                self._paused_until = max(self._paused_until, self._clock() + asked_s)
                 if not outcome.again or attempt >= self._limits.retries:
                     times = f" (asked {attempt + 1} times)" if attempt else ""
                     return Answer(error=outcome.reason + times).after(attempt + 1, lost)
                 log.info("%s: %s; asking again", self._host, outcome.reason)
-                await self._back_off(attempt, outcome.wait_s)
+                jitter = min(self._limits.max_wait_s, FIRST_WAIT_S * 2**attempt)
+                await self._sleep(max(asked_s, self._uniform(0.0, jitter)))
         raise RuntimeError("unreachable: the count has no end")
 
     async def _turn(self) -> None:
@@ -196,16 +200,6 @@ class ChatClient:
         while (wait := max(self._next_start, self._paused_until) - self._clock()) > 0:
             await self._sleep(wait)
         self._next_start = self._clock() + self._interval
-
-    async def _back_off(self, attempt: int, asked_s: float | None) -> None:
-        longest = self._limits.max_wait_s
-        wait = self._uniform(0.0, min(longest, FIRST_WAIT_S * 2**attempt))
-        if asked_s is not None:
-            asked_s = min(asked_s, longest)
-            # A limit is the whole key's: whoever else is about to ask would only be refused too.
-            self._paused_until = max(self._paused_until, self._clock() + asked_s)
-            wait = min(longest, max(asked_s, wait))
-        await self._sleep(wait)
 
     async def _once(self, body: bytes) -> Answer | _Trouble:
         timeout_s = self._limits.timeout_s
