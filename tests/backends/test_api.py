@@ -12,11 +12,13 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -249,7 +251,10 @@ def test_as_many_at_once_as_asked_for_and_no_more(queue: Any, server: Any, model
     async def wait(ask: Ask) -> Say:
         if there.at_once == 6:
             full.set()
-        await asyncio.wait_for(full.wait(), 20)
+        try:
+            await asyncio.wait_for(full.wait(), 20)
+        except TimeoutError:
+            full.set()  # they do not come: the count below says so
         return completion()
 
     there = server(wait)
@@ -569,6 +574,27 @@ def test_a_stopped_run_goes_on_where_it_was(queue: Any, server: Any, model: Any)
     assert len(there.asks) == asked + 5
 
 
+def test_what_came_while_the_run_was_stopped_is_stored(
+    queue: Any, server: Any, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted at its first row, when five more answers have come: they were paid for."""
+    one = model(server(), concurrency=6)
+    wires: list[Any] = []
+    make = one._wire
+
+    def interrupted(responses: Any) -> None:
+        deadline = time.monotonic() + 20
+        while wires[0]._done.qsize() < 5 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one, "_wire", lambda: wires.append(make()) or wires[0])
+    monkeypatch.setattr(one, "_stop_if_broken", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        one.generate_until(queue(6), True)
+    assert one.store.written == 6
+
+
 # --- what is made of a reply --------------------------------------------------------------------
 
 
@@ -737,6 +763,7 @@ def test_the_key_is_written_nowhere(
         Say(500, json.dumps({"error": KEY}).encode().replace(b"/", b"\\/")),
         Say(400, json.dumps({"detail": {"sent": KEY}}).encode().replace(b"/", b"\\/")),
         Say(200, json.dumps({"detail": KEY}).encode().replace(b"/", b"\\/")[:-1]),
+        Say(400, quote(KEY, safe="").encode()),
         Say(302, b"", {"location": f"/{KEY}"}),
         Say(200, b"x", {"content-encoding": "gzip", "x-key": KEY}),
         completion(),
