@@ -339,6 +339,7 @@ class Request:
         decoding: Explicit decoding parameters.
         candidates: Label as offered → texts that say it, where the question is not what the model
             writes but how likely it finds each label; else empty.
+        schema: JSON Schema that an engine which can shall hold the reply to.
     """
 
     prompt_id: str
@@ -347,6 +348,7 @@ class Request:
     audio: tuple[AudioRef, ...]
     decoding: Decoding
     candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    schema: Json | None = None
 
     @property
     def text(self) -> str:
@@ -371,6 +373,8 @@ class Request:
             "audio": [ref.to_json() for ref in self.audio],
             "provenance": provenance,
         }
+        if self.schema is not None:
+            payload["schema"] = self.schema
         if self.candidates:
             payload["candidates"] = {label: list(x) for label, x in self.candidates.items()}
         return self.text, self.decoding.to_gen_kwargs(), payload
@@ -395,6 +399,7 @@ class Request:
             audio=tuple(AudioRef.from_json(ref) for ref in payload["audio"]),
             decoding=Decoding().with_gen_kwargs(arguments[1]),
             candidates={k: tuple(v) for k, v in (payload.get("candidates") or {}).items()},
+            schema=payload.get("schema"),
         )
         return request, dict(payload.get("provenance") or {})
 

@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 from abc import abstractmethod
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,8 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
 
     MULTIMODAL = True
     sampling_rate_hz: ClassVar[int] = 16_000
+    structures: ClassVar[bool] = False
+    """Whether the engine can hold a reply to a JSON schema."""
     keeps_clips_whole: ClassVar[bool] = False
     """Whether all jobs of a clip come in one batch, even where they are more than a batch."""
 
@@ -196,6 +198,13 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
 
     def _ask_all(self, requests: list[Instance], disable_tqdm: bool, kind: str) -> list[str]:
         folded = fold(requests)
+        if type(self).score is AudioLM.score and any(f.request.candidates for f in folded.values()):
+            self.score([], [])  # raises
+        if not self.structures and any(f.request.schema for f in folded.values()):
+            raise ModelError(
+                f"{type(self).__name__} cannot hold a reply to a JSON schema; leave structured out of "
+                "--metadata, or use vllm-audiolm or api-audiolm"
+            )
         keys = {n: request_key(self.fingerprint(), f.request) for n, f in folded.items()}
         jobs, replies = self._look_up(folded, keys)
         if replies:
@@ -290,9 +299,13 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         total = sum(len(job.missing) for job in jobs)
         partly_heard = 0
         bar = tqdm(total=total, desc="replies", unit="reply", disable=disable_tqdm or not jobs)
-        with bar, closing(self._batches(jobs)) as batches:
-            for batch in batches:
-                for response in self._run(batch):
+        with (
+            bar,
+            closing(self._batches(jobs)) as batches,
+            closing(self._stream(batches)) as stream,
+        ):
+            for responses in stream:
+                for response in responses:
                     replies[response.key] = response
                     heard, supplied = response.seconds_heard, response.seconds_supplied
                     partly_heard += heard is not None and supplied is not None and heard < supplied
@@ -306,6 +319,16 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                 self.max_audio_s or 0.0,
                 self.name,
             )
+
+    def _stream(self, batches: Iterator[list[Job]]) -> Generator[list[Response], None, None]:
+        """Rows as they are written: a batch after the other.
+
+        The one place to override for an engine that has many requests in flight and no batches.
+        Such a stream writes each row (``_response``, ``store.write``) and looks at it
+        (``_stop_if_broken``) before it hands it over; a job with a ``refusal`` goes to ``_run``.
+        """
+        for batch in batches:
+            yield self._run(batch)
 
     def _batches(self, jobs: list[Job]) -> Generator[list[Job], None, None]:
         """Batches of decoded jobs; a job that cannot be given to the engine is alone in its own."""

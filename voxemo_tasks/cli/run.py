@@ -135,6 +135,10 @@ def check_before(args: Any) -> list[str]:
     """
     names = task_names(args)
     check_model(args)
+    if args.model == "api-audiolm":  # here already: lm-eval logs the arguments of a model
+        from ..backends.api_arguments import refuse_keys
+
+        refuse_keys(dict(args.model_args or {}))
     options = check_options(args)
     ours = check_names(names)
     check_prepared(ours, options)

@@ -31,6 +31,8 @@ def request_key(fingerprint: Mapping[str, Any], request: Request) -> str:
     if request.candidates:  # no decoding takes place
         content["decoding"] = None
         content["candidates"] = {k: list(v) for k, v in request.candidates.items()}
+    if request.schema is not None:  # absent otherwise, so that such keys stay what they were
+        content["schema"] = request.schema
     return digest_of(content)
 
 

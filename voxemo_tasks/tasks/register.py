@@ -4,6 +4,7 @@ from __future__ import annotations
 
 MODELS: dict[str, str] = {
     "hf-audiolm": "voxemo_tasks.backends.hf:HfAudioLM",
+    "api-audiolm": "voxemo_tasks.backends.api:ApiAudioLM",
     "scripted-audiolm": "voxemo_tasks.backends.scripted:ScriptedAudioLM",
 }
 """lm-eval model name → class, named and not imported; the entry points say the same."""
