@@ -69,7 +69,7 @@ EPSILON = 0.01
 """Mass spread evenly over the classes that smooths shares."""
 
 FLAT = 1e-12
-"""Variance of entropies, in squared bits, from which down they count as all alike."""
+"""Variance of entropies, or room for skill, that is nothing but rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ def entropy_bits(shares: Floats) -> Floats:
         >>> entropy_bits(np.array([[0.5, 0.5], [1.0, 0.0]])).tolist()
         [1.0, 0.0]
     """
-    nats: Floats = np.abs(xlogy(shares, shares).sum(axis=-1))
-    return nats / np.log(2)
+    bits: Floats = np.abs(xlogy(shares, shares).sum(axis=-1)) / np.log(2)
+    return bits
 
 
 def _pairs(votes: Counts) -> Floats:
@@ -220,7 +220,9 @@ def skill_terms(
     p = votes.proportions
     prior = p[used].mean(axis=0) if used.any() else np.full(votes.n_labels, np.nan)
     baseline = np.where(used, 1 - 2 * p @ prior + prior @ prior, np.nan)
-    return Scores(baseline - model.values), Scores(baseline - least.values)
+    room = baseline - least.values
+    # Votes that are alike in all items leave rounding errors where there is nothing to divide by.
+    return Scores(baseline - model.values), Scores(np.where(np.abs(room) < FLAT, 0.0, room))
 
 
 def brier_skill(
@@ -259,7 +261,7 @@ def brier_skill(
     if not n:
         return SoftRate(None, 0, out, "no item has two votes and a score")
     denominator = float(np.nansum(below.values))
-    if denominator <= FLAT * n:
+    if denominator <= 0:
         return SoftRate(None, n, out, "the prior does no worse than the irreducible disagreement")
     return SoftRate(float(np.nansum(above.values)) / denominator, n, out)
 
@@ -371,7 +373,7 @@ def cosine(votes: Votes, predicted: Predicted, policy: SoftPolicy = "extra_class
 
     Example:
         >>> votes = Votes(np.array([[2, 0]]))
-        >>> cosine(votes, Predicted("sampling", counts=np.array([[3, 4, 0]]))).mean
+        >>> round(cosine(votes, Predicted("sampling", counts=np.array([[3, 4, 0]]))).mean, 12)
         0.6
     """
     a = align(votes, predicted, policy)
