@@ -210,8 +210,9 @@ def oracle_floor(
 ) -> dict[str, Floor]:
     r"""Every metric for a model that knows each item's true distribution, by simulation.
 
-    A draw takes :math:`P_i \sim \mathrm{Dir}(\alpha + n_i)`, :math:`k_i` fresh votes from P, and a prediction: P itself, or :math:`m_i` generations drawn from it. The oracle
-    always answers. With ``m=votes.k`` it is another crowd of the same size.
+    A draw takes :math:`P_i \sim \mathrm{Dir}(\alpha + n_i)`, :math:`k_i` fresh votes from P, and a
+    prediction: P itself, or :math:`m_i` generations drawn from it. The oracle always answers.
+    With ``m=votes.k`` it is another crowd of the same size.
 
     Args:
         votes: The annotators' votes.
