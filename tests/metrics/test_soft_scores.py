@@ -73,7 +73,7 @@ def test_an_interval_of_an_item_mean_is_that_of_its_sums():
 @pytest.mark.parametrize("metric", ["set_macro_f1", "entropy_correlation"])
 def test_statistics_of_drawn_speakers_are_those_of_their_utterances(metric, policy):
     """The slow road: draw speakers, copy their utterances, compute the metric."""
-    votes, said, who = corpus(n=90, speakers=31, seed=4)
+    votes, said, who = corpus(n=310, speakers=31, seed=4)
     names = sorted(set(who))
     rows = [np.flatnonzero(np.array(who) == name) for name in names]
     picks = np.random.default_rng(6).integers(len(names), size=(120, len(names)))
