@@ -261,6 +261,17 @@ def test_skill_by_hand():
     assert unbiased.n == 2
 
 
+def test_the_prior_of_the_skill_is_that_of_the_items_that_count():
+    """An item without an answer and one with a lone vote change nothing."""
+    votes, said = pair(
+        [[4, 0], [1, 3], [0, 2], [0, 1]], [[3, 1, 0], [1, 2, 0], [0, 0, 3], [1, 0, 0]]
+    )
+    two = soft.brier_skill(votes, said, "answered")
+    alone = soft.brier_skill(*pair([[4, 0], [1, 3]], [[3, 1, 0], [1, 2, 0]]), "answered")
+    assert (two.n, two.n_unscored) == (2, 2)
+    assert two.value == pytest.approx(alone.value, abs=1e-12)
+
+
 @given(corpus=corpora(least=2))
 @settings(max_examples=60, deadline=None)
 def test_the_prior_has_no_skill_and_no_constant_has_more(corpus):

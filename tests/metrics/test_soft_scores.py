@@ -90,6 +90,13 @@ def test_statistics_of_drawn_speakers_are_those_of_their_utterances(metric, poli
     assert got.high == pytest.approx(high, abs=1e-9)
 
 
+def test_a_speaker_without_any_set_is_a_speaker_all_the_same():
+    votes = Votes(np.array([[2, 0], [0, 2], [1, 1]]))
+    said = Predicted("sampling", counts=np.array([[2, 0, 0], [2, 0, 0], [1, 1, 0]]))
+    got = soft_interval("set_macro_f1", votes, said, ["ann", "bob", "cleo"], seed=1)
+    assert got.n_clusters == 3
+
+
 def test_unbiased_distances_are_not_clipped():
     rng = np.random.default_rng(2)
     votes = Votes(rng.multinomial(2, [0.4, 0.3, 0.3], size=40))

@@ -21,6 +21,15 @@ def test_votes_are_copied_and_read_only():
         votes.counts[0, 0] = 9
 
 
+def test_shares_are_copied_and_read_only():
+    given = np.array([[0.25, 0.75]])
+    said = Predicted("likelihood", shares=given)
+    given[0] = 0.5
+    assert said.shares.tolist() == [[0.25, 0.75]]
+    with pytest.raises(ValueError, match="read-only"):
+        said.shares[0, 0] = 0.5
+
+
 @pytest.mark.parametrize(
     ("counts", "message"),
     [

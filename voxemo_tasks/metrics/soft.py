@@ -69,7 +69,7 @@ EPSILON = 0.01
 """Mass spread evenly over the classes that smooths shares."""
 
 FLAT = 1e-12
-"""Variance of entropies, or room for skill, that is nothing but rounding."""
+"""Variance of entropies, in squared bits, from which down they count as all alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +220,10 @@ def skill_terms(
     p = votes.proportions
     prior = p[used].mean(axis=0) if used.any() else np.full(votes.n_labels, np.nan)
     baseline = np.where(used, 1 - 2 * p @ prior + prior @ prior, np.nan)
-    room = baseline - least.values
-    # Votes that are alike in all items leave rounding errors where there is nothing to divide by.
-    return Scores(baseline - model.values), Scores(np.where(np.abs(room) < FLAT, 0.0, room))
+    return (
+        Scores(baseline - model.values),
+        Scores(np.where(used, baseline - least.values, np.nan)),
+    )
 
 
 def brier_skill(
