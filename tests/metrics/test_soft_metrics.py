@@ -15,7 +15,13 @@ from scipy.stats import entropy, multinomial, pearsonr
 
 from voxemo_tasks.errors import OptionError
 from voxemo_tasks.metrics import soft
-from voxemo_tasks.metrics.soft_scores import ITEM_METRICS, SOFT_METRICS, item_scores, soft_value
+from voxemo_tasks.metrics.soft_scores import (
+    ITEM_METRICS,
+    SOFT_METRICS,
+    components,
+    item_scores,
+    soft_value,
+)
 from voxemo_tasks.metrics.votes import Predicted, Votes
 
 POLICIES = ("extra_class", "answered", "uniform")
@@ -293,6 +299,11 @@ def test_the_prior_has_no_skill_and_no_constant_has_more(corpus):
 def test_skill_needs_items_that_differ():
     votes, said = pair([[3, 3, 3], [3, 3, 3]], [[1, 0, 0, 0], [0, 1, 0, 0]])
     assert soft.brier_skill(votes, said).value is None
+    # Prior (2/3, 1/3), which has 4/9; pairs that disagree: 0, 2/3, 2/3, mean 4/9. In floating point
+    # the difference is 2e-16, and a skill of any size could be had from it.
+    even, said = pair([[3, 0], [1, 2], [2, 1]], [[1, 0, 0], [0, 1, 0], [1, 1, 0]])
+    assert soft.brier_skill(even, said).value is None
+    assert components("brier_skill", even, said, ["ann", "bob", "cleo"]).value is None
     unanimous, said = pair([[3, 0], [3, 0], [7, 0]], [[1, 0, 0], [0, 1, 0], [1, 1, 0]])
     assert soft.brier_skill(unanimous, said).reason == (
         "the prior does no worse than the irreducible disagreement"

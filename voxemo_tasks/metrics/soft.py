@@ -68,6 +68,9 @@ ALPHA = 0.5
 EPSILON = 0.01
 """Mass spread evenly over the classes that smooths shares."""
 
+ROUNDING = 1e-9
+"""Summed room for skill from which down it is nothing but rounding of a sum that is zero."""
+
 FLAT = 1e-12
 """Variance of entropies, in squared bits, from which down they count as all alike."""
 
@@ -262,7 +265,7 @@ def brier_skill(
     if not n:
         return SoftRate(None, 0, out, "no item has two votes and a score")
     denominator = float(np.nansum(below.values))
-    if denominator <= 0:
+    if denominator <= ROUNDING:
         return SoftRate(None, n, out, "the prior does no worse than the irreducible disagreement")
     return SoftRate(float(np.nansum(above.values)) / denominator, n, out)
 

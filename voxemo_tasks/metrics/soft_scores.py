@@ -123,7 +123,7 @@ class Components:
     def value(self) -> float | None:
         """The metric of all clusters; ``None`` where the denominators do not sum above 0."""
         total = float(self.denominators.sum())
-        return float(self.numerators.sum()) / total if total > 0 else None
+        return float(self.numerators.sum()) / total if total > soft.ROUNDING else None
 
 
 def _known(metric: str) -> None:
