@@ -20,6 +20,7 @@ from voxemo_tasks.metrics.soft_scores import (
     SOFT_METRICS,
     components,
     item_scores,
+    soft_interval,
     soft_value,
 )
 from voxemo_tasks.metrics.votes import Predicted, Votes
@@ -303,7 +304,9 @@ def test_skill_needs_items_that_differ():
     # the difference is 2e-16, and a skill of any size could be had from it.
     even, said = pair([[3, 0], [1, 2], [2, 1]], [[1, 0, 0], [0, 1, 0], [1, 1, 0]])
     assert soft.brier_skill(even, said).value is None
-    assert components("brier_skill", even, said, ["ann", "bob", "cleo"]).value is None
+    who = ["ann", "bob", "cleo"]
+    assert components("brier_skill", even, said, who).value is None
+    assert soft_interval("brier_skill", even, said, who, seed=1).low is None
     unanimous, said = pair([[3, 0], [3, 0], [7, 0]], [[1, 0, 0], [0, 1, 0], [1, 1, 0]])
     assert soft.brier_skill(unanimous, said).reason == (
         "the prior does no worse than the irreducible disagreement"

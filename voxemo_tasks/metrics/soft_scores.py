@@ -303,9 +303,11 @@ def soft_interval(
         rows, function = _entropy_sums(votes, predicted, policy), _correlation_of
     else:
         sums = components(metric, votes, predicted, clusters, policy)
+        # Denominators that sum to rounding have no value, and must have no interval either.
+        below = np.zeros_like(sums.denominators) if sums.value is None else sums.denominators
         return ratio_interval(
             sums.numerators,
-            sums.denominators,
+            below,
             level=level,
             replicates=replicates,
             seed=seed,
