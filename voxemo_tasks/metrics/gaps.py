@@ -14,9 +14,18 @@ Intervals
 A group's own interval is that of ``bootstrap_interval``. Differences and the gap come from joint
 replicates in which each group redraws its own speakers; a group of G < 30 speakers has its
 deviations stretched by :math:`\sqrt{G / (G-1)} \, t_{G-1} / z`, which is what the interval of a
-single rate does. The gap of noisy values is too large, and that of their replicates too large
-twice over, so its interval is the reflected one, :math:`[2 d - d^*_{hi}, 2 d - d^*_{lo}]`, cut at
-0 (Davison and Hinkley, 1997, 5.2): it reaches 0 where the groups do not differ.
+single rate does. A group of one speaker, or of speakers that are not known, redraws utterances.
+
+The gap of noisy values is too large, and that of their replicates too large twice over: percentiles
+would exclude 0 wherever groups are equal. Its interval is therefore read from all pairs at once:
+with the difference :math:`d_{ij}` of two groups, the standard deviation :math:`s_{ij}` of its
+replicates, and q the quantile over replicates of the largest :math:`|d^*_{ij} - d_{ij}| / s_{ij}`,
+
+.. math:: \big[ \max_{ij} (d_{ij} - q s_{ij}), \; \max_{ij} (d_{ij} + q s_{ij}) \big]
+
+cut at 0 and 1. It covers the true gap at least as often as its level says, and starts above 0 only
+where two groups differ by more than all pairs could by chance (Tukey's argument; Hochberg and
+Tamhane, 1987).
 
 The worst of many groups is worst partly by bad luck. Its value is the one to act on, not the one to
 expect next time; for that shrink it (``random_effects``).
@@ -28,7 +37,7 @@ speaker: ``share_gaps``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,8 +174,7 @@ def rate_gaps(
             continue
         pooled = sum(confusions[1:], start=confusions[0])
         occurs = pooled.counts if counting == "strict" else pooled.counts[:, :-1]
-        seen = zip(pooled.labels, occurs.any(axis=1).tolist(), strict=True)
-        labels = tuple(label for label, found in seen if found)
+        labels = tuple(label for label, row in zip(pooled.labels, occurs, strict=True) if row.any())
         n, value = pooled.n(counting), HARD_METRICS[metric](pooled, policy)
         few = n < minimum or value is None
         rates.append(GroupRate(name, n, len(confusions), labels, value, interval, few))
@@ -269,30 +277,16 @@ def _compare(
             rate(tables[others].sum(axis=0)) - rest
         )
         difference = float(values[at] - rest)
-        interval = _percentiles(drawn[at] - rest_drawn, level, clusters, -1.0)
-        given = rates[i]
-        compared[i] = GroupRate(
-            given.group,
-            given.n,
-            given.n_clusters,
-            given.labels,
-            given.value,
-            given.interval,
-            given.too_few,
-            difference,
-            interval,
-        )
-    gap = float(values.max() - values.min())
-    # Reflected: the replicates of a maximum are too large by what the maximum itself is.
-    reflected = 2 * gap - (drawn.max(axis=0) - drawn.min(axis=0))
+        interval = _percentiles(drawn[at] - rest_drawn, level, clusters)
+        compared[i] = replace(rates[i], difference=difference, difference_interval=interval)
     ends = int(values.argmin()), int(values.argmax())
     worst, best = ends if higher_is_better else ends[::-1]
     return GroupGaps(
         tuple(compared),
         rates[counting[worst]].group,
         rates[counting[best]].group,
-        gap,
-        _percentiles(reflected, level, clusters, 0.0),
+        float(values.max() - values.min()),
+        _gap_interval(values, drawn, level, clusters),
         minimum,
         few,
     )
@@ -303,18 +297,40 @@ def _stretch(clusters: int, level: float) -> float:
     if clusters < 2 or clusters >= MANY_CLUSTERS:
         return 1.0
     tail = 1 - (1 - level) / 2
-    t = float(stdtrit(clusters - 1, tail) / ndtri(tail))
-    return t * float(clusters / (clusters - 1)) ** 0.5
+    t = float(stdtrit(clusters - 1, tail)) / float(ndtri(tail))
+    return t * float((clusters / (clusters - 1)) ** 0.5)
 
 
-def _percentiles(drawn: Floats, level: float, clusters: int, least: float) -> Interval:
+def _percentiles(drawn: Floats, level: float, clusters: int) -> Interval:
     known = drawn[~np.isnan(drawn)]
     if len(known) < 2:
-        reason = f"the rates are undefined in {len(drawn) - len(known)} of {len(drawn)} replicates"
-        return Interval(None, None, level, "none", clusters, 0, reason)
+        return _undefined(len(drawn) - len(known), len(drawn), level, clusters)
     tail = (1 - level) / 2
     low, high = (float(q) for q in np.quantile(known, [tail, 1 - tail]))
     method = "stratified_cluster_bootstrap"
-    return Interval(
-        min(1.0, max(least, low)), min(1.0, max(least, high)), level, method, clusters, len(known)
-    )
+    return Interval(max(-1.0, low), min(1.0, high), level, method, clusters, len(known))
+
+
+def _gap_interval(values: Floats, drawn: Floats, level: float, clusters: int) -> Interval:
+    known = drawn[:, ~np.isnan(drawn).any(axis=0)]
+    if known.shape[1] < 2:
+        return _undefined(drawn.shape[1] - known.shape[1], drawn.shape[1], level, clusters)
+    first, second = np.triu_indices(len(values), 1)
+    apart = values[first] - values[second]
+    deviations = known - values[:, None]
+    between = deviations[first] - deviations[second]
+    spread = between.std(axis=1, ddof=1)
+    # A pair without variation is known exactly, as far as these data go.
+    moves = spread > 1e-12
+    reach = 0.0
+    if moves.any():
+        reach = float(np.quantile(np.abs(between[moves] / spread[moves, None]).max(axis=0), level))
+    low = float((np.abs(apart) - reach * spread).max())
+    high = float((np.abs(apart) + reach * spread).max())
+    method = "simultaneous_cluster_bootstrap"
+    return Interval(max(0.0, low), min(1.0, high), level, method, clusters, known.shape[1])
+
+
+def _undefined(undefined: int, replicates: int, level: float, clusters: int) -> Interval:
+    reason = f"the rates are undefined in {undefined} of {replicates} replicates"
+    return Interval(None, None, level, "none", clusters, 0, reason)

@@ -123,7 +123,7 @@ def calibration_by_group(
         >>> h = np.array([1, 1, 0, 1, 1, 0, 1, 1, 1, 0, 0, 0], dtype=float)
         >>> r = calibration_by_group(c, h, ["A"] * 6 + ["B"] * 6, seed=1)
         >>> [(g.group, round(g.gap.value, 3), round(g.shrunk, 3)) for g in r.groups]
-        [('A', 0.133, 0.209), ('B', 0.3, 0.209)]
+        [('A', 0.133, 0.218), ('B', 0.3, 0.218)]
     """
     claimed, found = pairs(confidence, target)
     speakers = None if clusters is None else cluster_index(clusters, len(claimed))
