@@ -246,8 +246,8 @@ def equal_mass_bins(confidence: NDArray[np.float64], bins: int = BINS) -> list[N
     """Items by bin, bins in ascending order of confidence.
 
     The sorted items are cut into ``min(bins, N // 2)`` parts whose sizes differ by at most one; a
-    cut inside a run of equal confidences moves to the end of the run, and a bin of one item joins
-    the bin below it (the first: the bin above).
+    cut inside a run of equal confidences moves to the nearer end of the run (halfway: the upper
+    one), and a bin of one item joins its neighbour.
 
     Args:
         confidence: Shape ``(N,)``.
@@ -274,7 +274,9 @@ def equal_mass_bins(confidence: NDArray[np.float64], bins: int = BINS) -> list[N
     parts = max(1, min(bins, n // 2))
     # As numpy.array_split: the first n % parts bins hold one more.
     cuts = np.cumsum([n // parts + (i < n % parts) for i in range(parts)])[:-1]
-    moved = np.searchsorted(ordered, ordered[cuts - 1], side="right")
+    below = np.searchsorted(ordered, ordered[cuts - 1], side="left")
+    above = np.searchsorted(ordered, ordered[cuts - 1], side="right")
+    moved = np.where((above > cuts) & (cuts - below < above - cuts), below, above)
     edges = [0]
     for cut in moved.tolist():
         if cut - edges[-1] >= 2:

@@ -128,6 +128,10 @@ def random_effects(
         prediction   mu +- t(k-2) sqrt(tau2 + V)
         shrunk       B mu + (1 - B) y,  variance (1 - B) s^2 + B^2 V
 
+    Intervals take :math:`\hat\tau^2` as if it were known. The one that suffers is the prediction
+    interval: with ten groups and an estimate that is often 0 it held .91 of its .95 in simulation
+    (Partlett and Riley, 2017, Stat. Med. 36).
+
     At :math:`\hat\tau^2` the factor of Hartung and Knapp, Q / (k-1), is 1 wherever
     :math:`\hat\tau^2 > 0`; where it is 0 the factor would shorten the interval, and is held at 1.
 
