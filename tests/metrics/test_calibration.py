@@ -458,10 +458,11 @@ def test_calibration_by_group():
 
 def test_groups_without_a_standard_error_are_listed_only():
     c, h, groups, speakers = grouped()
-    c = np.append(c, [0.5, 0.9])
-    h = np.append(h, [0.5, 0.0])
-    r = calibration_by_group(c, h, [*groups, "E", "F"], [*speakers, "e", "f"], seed=1)
+    c = np.append(c, [0.5, 0.5, 0.9])
+    h = np.append(h, [0.5, 0.5, 0.0])
+    r = calibration_by_group(c, h, [*groups, "E", "E", "F"], [*speakers, "e", "ee", "f"], seed=1)
     assert [g.shrunk is None for g in r.groups] == [False] * 4 + [True] * 2
+    assert [g.gap.standard_error for g in r.groups[4:]] == [0, None]
     assert r.groups[5].gap.value == pytest.approx(0.9)
     assert r.effects.k == 4
     lonely = calibration_by_group(np.array([0.5]), np.array([1.0]), ["A"], seed=1)

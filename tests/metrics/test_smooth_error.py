@@ -148,6 +148,13 @@ def test_speakers_who_differ_need_the_sign_flip():
     assert flipped <= 12
 
 
+def test_the_sign_flip_finds_what_is_there():
+    c, h = draw(400, 0.2, seed=1)
+    assert smooth_error(c, h, np.arange(400) % 20, replicates=199, seed=1).p_value <= 0.01
+    # Two speakers have two replicates that differ, and one is the data.
+    assert smooth_error(c, h, np.arange(400) % 2, replicates=199, seed=1).p_value >= 0.35
+
+
 def test_seeds():
     c, h = draw(100, 0.1)
     assert smooth_error(c, h, seed=3) == smooth_error(c, h, seed=3)

@@ -78,6 +78,20 @@ def test_the_standard_error_is_the_spread_of_fits():
     assert (lonely.log_error, lonely.value) == (None, pytest.approx(fits[0].value, abs=1e-10))
 
 
+def test_the_standard_error_by_formula():
+    """Two labels, margin d: score d (q - p) and curvature d^2 q (1 - q) / T, summed by speaker."""
+    d = np.log([4.0, 9.0, 3.0, 2.0, 6.0])
+    votes = np.array([[3, 1], [2, 2], [4, 0], [1, 3], [3, 1]])
+    who = np.array([0, 0, 1, 1, 2])
+    fit = fit_temperature(np.stack([d, np.zeros(5)], axis=1), votes, who)
+    q = 1 / (1 + np.exp(-d / fit.value))
+    scores = np.bincount(who, d * (q - votes[:, 0] / 4))
+    assert scores.sum() == pytest.approx(0, abs=1e-9)
+    curvature = (d**2 * q * (1 - q)).sum() / fit.value
+    wanted = math.sqrt(3 / 2 * (scores**2).sum()) / curvature
+    assert fit.log_error == pytest.approx(wanted, rel=1e-9)
+
+
 def test_against_netcal():
     """netcal fits with its own optimiser, to single-label targets; 1/T is its weight."""
     scaling = pytest.importorskip("netcal.scaling")
@@ -146,6 +160,11 @@ def test_folds_part_no_speaker(speakers, folds, seed, data):
     order = data.draw(st.permutations(range(len(speakers))))
     moved = disjoint_folds([speakers[i] for i in order], folds, seed=seed)
     assert moved.tolist() == [got[i] for i in order]
+
+
+def test_folds_are_even_in_items():
+    speakers = ["big"] * 5 + list("abcde")
+    assert np.bincount(disjoint_folds(speakers, 2)).tolist() == [5, 5]
 
 
 def test_the_seed_decides_between_equals():
@@ -250,7 +269,18 @@ def test_a_group_of_one_speaker_gets_the_next_wider():
         report = crossfit_temperature(z, votes, who, groups, kind=kind)
         assert [g.wider for g in report.groups] == [0, 0, 20]
         assert report.overall.wider == 20
-        assert 1.3 < report.groups[2].applied < 2.3
+        fold, names = disjoint_folds(who, seed=0), np.array(groups)
+        train = fold != fold[-1]
+        fits = {}
+        for name in ("all", "culture0", "culture1"):
+            at = train & ((names == name) | (name == "all"))
+            fits[name] = fit_temperature(z[at], votes[at], [who[i] for i in np.flatnonzero(at)])
+        own = [fits["culture0"], fits["culture1"]]
+        mean = random_effects(
+            np.log([f.value for f in own]), np.array([f.log_error for f in own])
+        ).mean
+        wanted = fits["all"].value if kind == "group" else math.exp(mean)
+        assert report.groups[2].applied == pytest.approx(wanted, rel=1e-9)
     assert crossfit_temperature(z, votes, who, groups, kind="pooled").overall.wider == 0
 
 

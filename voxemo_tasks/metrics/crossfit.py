@@ -116,7 +116,8 @@ def disjoint_folds(
     sizes = np.bincount(index)
     filled = np.zeros(min(folds, len(sizes)), dtype=np.int64)
     fold_of = np.empty(len(sizes), dtype=np.int64)
-    shuffled = np.random.default_rng(seed).permutation(len(sizes))
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(sizes))
     for cluster in shuffled[np.argsort(-sizes[shuffled], kind="stable")].tolist():
         fold_of[cluster] = filled.argmin()
         filled[fold_of[cluster]] += sizes[cluster]

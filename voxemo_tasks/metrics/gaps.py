@@ -259,7 +259,8 @@ def _compare(
         none = Interval(None, None, level, "none", clusters, 0, reason)
         return GroupGaps(tuple(rates), only, only, None, none, minimum, few)
     values = np.array([rates[i].value for i in counting], dtype=np.float64)
-    streams = np.random.SeedSequence(seed).generate_state(len(rates)).tolist()
+    sequence = np.random.SeedSequence(seed)
+    streams = sequence.generate_state(len(rates)).tolist()
     tables = np.stack(
         [resample(held[rates[i].group], replicates=replicates, seed=streams[i]) for i in counting]
     )

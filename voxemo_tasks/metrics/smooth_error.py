@@ -170,5 +170,4 @@ def _calibrated(claimed: Floats, residuals: Floats, rows: int, rng: np.random.Ge
     precision = (1 - spread) / spread
     # A beta with a parameter of zero is a point; numpy refuses it.
     inner = np.clip(claimed, 1e-9, 1 - 1e-9)
-    drawn = rng.beta(precision * inner, precision * (1 - inner), size=shape)
-    return np.where(claimed == inner, drawn, claimed)
+    return rng.beta(precision * inner, precision * (1 - inner), size=shape)
