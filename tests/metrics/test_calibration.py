@@ -23,7 +23,7 @@ from voxemo_tasks.metrics.calibration import (
 from voxemo_tasks.metrics.confidence import soft_hits, top_weights
 from voxemo_tasks.metrics.group_calibration import calibration_by_group, worst_cell
 from voxemo_tasks.metrics.ranking import auroc, ranking
-from voxemo_tasks.metrics.reliability import brier_decomposition, classwise, reliability_diagram
+from voxemo_tasks.metrics.brier import brier_decomposition, classwise, reliability_diagram
 
 unit = st.floats(0, 1, width=16)
 
