@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from voxemo_tasks.errors import OptionError
+from voxemo_tasks.metrics.brier import brier_decomposition, classwise, reliability_diagram
 from voxemo_tasks.metrics.calibration import (
     cluster_index,
     equal_mass_bins,
@@ -23,7 +24,6 @@ from voxemo_tasks.metrics.calibration import (
 from voxemo_tasks.metrics.confidence import soft_hits, top_weights
 from voxemo_tasks.metrics.group_calibration import calibration_by_group, worst_cell
 from voxemo_tasks.metrics.ranking import auroc, ranking
-from voxemo_tasks.metrics.brier import brier_decomposition, classwise, reliability_diagram
 
 unit = st.floats(0, 1, width=16)
 
