@@ -18,6 +18,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="run folder(s)")
     parser.add_argument("--verbalizer", help="read the replies with this one instead")
     parser.add_argument(
+        "--by",
+        help="divide by these facts of the utterances, joined by commas (default: culture, language, "
+        "gender, as far as they are known and differ)",
+    )
+    parser.add_argument(
         "--out", type=Path, help="results JSON (default: results.json in the run folder)"
     )
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the bootstrap (default {SEED})")
@@ -39,6 +44,7 @@ def score(args: argparse.Namespace) -> int:
         results = score_run(
             folder,
             verbalizer=args.verbalizer,
+            by=None if args.by is None else [key.strip() for key in args.by.split(",")],
             seed=args.seed,
             multiverse=not args.no_sensitivity,
         )

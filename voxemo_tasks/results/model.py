@@ -130,6 +130,296 @@ class RankStability(Model):
     same_winner: float = Field(description="Share of readings with the registered best model.")
 
 
+class Value(Model):
+    """Any number with what it rests on."""
+
+    value: float | None
+    n: int
+    interval: Interval | None = None
+
+
+class PromptSpread(Model):
+    """A strict rate by prompt."""
+
+    values: dict[str, float | None]
+    mean: float | None
+    spread: float | None = Field(description="Greatest less least.")
+    standard_deviation: float | None
+    worst: str | None
+
+
+class EntropySplit(Model):
+    """Entropy of the replies to an utterance, mean over utterances, Miller-Madow corrected."""
+
+    total: float | None
+    within: float | None = Field(description="Between samples of one prompt.")
+    between: float | None = Field(description="Between prompts.")
+    n: int
+
+
+class PromptSensitivity(Model):
+    """What the choice of prompt changes."""
+
+    prompts: list[str]
+    rates: dict[str, PromptSpread]
+    disagreement: Value = Field(description="Share of pairs of prompts whose outcomes differ.")
+    prompt_sensi_score: Value | None = Field(
+        description="Share of pairs of prompts of which exactly one is right."
+    )
+    entropy_bits: EntropySplit | None
+
+
+class WithChoices(Model):
+    """An interval of a strict rate that also holds the choice of prompt and of reading."""
+
+    low: float
+    high: float
+    level: float
+    sd_sampling: float
+    sd_readings: float | None
+    sd_prompts: float | None
+
+
+class GroupRate(Model):
+    """A rate of one group."""
+
+    group: str
+    n: int
+    n_clusters: int
+    value: float | None
+    interval: Interval
+    too_few: bool = Field(description="Too few utterances to be named worst or best.")
+    difference_from_rest: float | None
+    difference_interval: Interval | None
+
+
+class Gaps(Model):
+    """A rate over groups."""
+
+    groups: list[GroupRate]
+    worst: str | None
+    best: str | None
+    gap: float | None = Field(description="Best less worst, of groups with enough utterances.")
+    gap_interval: Interval
+    minimum: int
+
+
+class Groups(Model):
+    """Rates by one fact of the utterances (culture, gender …)."""
+
+    unknown: int = Field(description="Utterances of which it is not known.")
+    rates: dict[str, Gaps]
+    reason: str | None = None
+
+
+class Association(Model):
+    """How the answers go with a gold column."""
+
+    n: int
+    cramers_v: dict[str, Value] = Field(
+        description="Plain; strict counts a non-answer as an outcome, answered leaves it out."
+    )
+    cramers_v_corrected: dict[str, Value] = Field(description="Bergsma's correction.")
+    agreement: float | None = Field(description="Share of answers that equal it, strict.")
+    agreement_answered: float | None
+
+
+class Dimensional(Model):
+    """Ratings on one dimension."""
+
+    n: int
+    n_answered: int
+    gold_off_scale: int
+    metrics: dict[str, Value]
+
+
+class Spread(Model):
+    """Least, mean and most."""
+
+    least: float
+    mean: float
+    most: float
+
+
+class SoftValue(Model):
+    """A soft metric under one policy."""
+
+    value: float | None
+    n: int
+    n_unscored: int = Field(description="Utterances that it cannot score (too few votes, say).")
+    interval: Interval
+    reason: str | None = None
+
+
+class SoftMetric(Model):
+    """A soft metric, and what it comes to without a model."""
+
+    best: Literal["lowest", "highest"]
+    proper: bool = Field(description="Whether the true distribution scores best for every k.")
+    unit: str
+    policies: dict[str, SoftValue]
+    floors: dict[str, float | None] = Field(
+        description="oracle (knows each true distribution, same k and m), crowd (leave one vote "
+        "out), split_half, prior, uniform, permuted (own predictions dealt out at random)."
+    )
+
+
+class Soft(Model):
+    """Agreement with the annotators' votes."""
+
+    source: str = Field(description="Where the model's distribution comes from.")
+    n: int
+    without_votes: int
+    without_replies: int
+    votes_per_utterance: Spread
+    generations_per_utterance: Spread | None = Field(description="Null for exact shares.")
+    brier_irreducible: float | None
+    concentration: float | None = Field(description="Of the fitted Dirichlet distribution.")
+    metrics: dict[str, SoftMetric]
+    legacy: list[str] = Field(description="Policies that are for comparison with others only.")
+
+
+class SignedGap(Model):
+    """Mean confidence less mean hit rate: above 0 is overconfident."""
+
+    n: int
+    value: float | None
+    mean_confidence: float | None
+    mean_target: float | None
+    interval: Interval
+    standard_error: float | None
+    detectable: float | None = Field(description="Smallest gap that n shows (80 % power).")
+
+
+class DiagramBin(Model):
+    """A bin of the reliability diagram."""
+
+    low: float
+    high: float
+    n: int
+    mean_confidence: float
+    mean_target: float
+    interval: Interval
+
+
+class Calibrated(Model):
+    """Calibration of a set of utterances."""
+
+    gap: SignedGap
+    l2_error: float | None = Field(description="Debiased; below 0 is noise around 0.")
+    l2_error_squared: float | None
+    bins: int
+    smooth_error: float | None
+    smooth_error_by_chance: float | None
+    smooth_error_p: float | None = Field(description="Of a calibrated model showing so much.")
+    brier: float | None
+    reliability: float | None
+    resolution: float | None
+    uncertainty: float | None
+    disagreement: float | None
+    auroc: float | None
+    aurc: float | None
+    aurc_best: float | None
+    aurc_random: float | None
+    diagram: list[DiagramBin]
+
+
+class GroupGap(Model):
+    """Signed gap of a group, and what random effects make of it."""
+
+    group: str
+    gap: SignedGap
+    shrunk: float | None
+    shrunk_error: float | None
+
+
+class RandomEffects(Model):
+    """Mean and spread over groups or corpora."""
+
+    k: int
+    mean: float
+    low: float | None
+    high: float | None
+    tau: float | None = Field(description="Standard deviation between groups.")
+    tau_low: float | None
+    tau_high: float | None
+    prediction_low: float | None = Field(description="Where a new group is expected.")
+    prediction_high: float | None
+    level: float
+    reason: str | None
+
+
+class WorstCell(Model):
+    """The group of enough utterances whose gap is largest."""
+
+    cell: str
+    gap: SignedGap
+    minimum: int
+
+
+class CalibrationBy(Model):
+    """Calibration by one fact of the utterances."""
+
+    unknown: int
+    groups: list[GroupGap]
+    between: RandomEffects | None
+    largest: str | None
+    worst: WorstCell | None
+
+
+class GroupTemperature(Model):
+    """A temperature, tried on speakers that it was not fitted on."""
+
+    group: str | None
+    n: int
+    temperature: float
+    nll_before: float
+    nll_after: float
+    gap_before: float
+    gap_after: float
+    wider: int = Field(description="Utterances for which a wider group's had to do.")
+
+
+class TemperatureFit(Model):
+    """Temperature scaling of one kind."""
+
+    kind: str
+    by: str | None
+    folds: int
+    overall: GroupTemperature
+    groups: list[GroupTemperature]
+
+
+class Calibration(Model):
+    """Whether a model is as sure as it is right."""
+
+    confidence: str = Field(description="leave_one_out, likelihood, verbalised …")
+    target: str = Field(description="votes: the share of annotators who agree; label: 0 or 1.")
+    n: int
+    n_without_confidence: int
+    overall: Calibrated
+    by: dict[str, CalibrationBy]
+    temperature: list[TemperatureFit]
+
+
+class Pooled(Model):
+    """Tasks with the same menu, their counts added up."""
+
+    tasks: list[str]
+    labels: list[str]
+    n: int
+    hard: dict[str, Rate]
+
+
+class OverCorpora(Model):
+    """A strict rate over the corpora of one tier."""
+
+    tier: str
+    metric: str
+    tasks: list[str]
+    effects: RandomEffects
+
+
 class TaskResult(Model):
     """One task of one model."""
 
@@ -165,6 +455,15 @@ class TaskResult(Model):
     baselines: dict[str, dict[str, float | None]] = Field(
         description="chance (uniform over the menu) and majority → rate → value."
     )
+    with_choices: dict[str, WithChoices] = Field(default_factory=dict)
+    prompt_sensitivity: PromptSensitivity | None = None
+    groups: dict[str, Groups] = Field(default_factory=dict)
+    soft: Soft | None = Field(default=None, description="Null without votes.")
+    calibration: Calibration | None = Field(
+        default=None, description="Null without a confidence (one reply an utterance)."
+    )
+    dimensional: dict[str, Dimensional] = Field(default_factory=dict)
+    association: dict[str, Association] = Field(default_factory=dict)
 
 
 class Session(Model):
@@ -194,3 +493,5 @@ class Results(Model):
     damaged_lines: int
     sessions: list[Session]
     tasks: dict[str, TaskResult]
+    pooled: list[Pooled] = Field(default_factory=list)
+    over_corpora: list[OverCorpora] = Field(default_factory=list)
