@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -290,13 +291,35 @@ def test_clips_of_equal_length_share_a_batch_where_padding_matters(
     assert len(made) == 7
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_replies_are_cut_at_a_stop_and_sampled_by_their_seeds(
+    name: str, built: Any, tmp_path: Path
+) -> None:
+    model = load(built(name), tmp_path, batch_size=2)
+    (whole,) = model.generate([job(noise(1.0))])[0]
+    stop = whole.text[2:4]
+    assert stop
+    (cut,) = model.generate([decoded(job(noise(1.0)), stop=(stop,))])[0]
+    assert (cut.text, cut.finish_reason) == (whole.text[: whole.text.index(stop)], "stop")
+    hot = decoded(job(noise(1.0)), temperature=2.0, seed=3)
+    hot.missing = [0, 1, 2]
+    texts = [reply.text for reply in model.generate([hot])[0]]
+    assert len(set(texts)) > 1
+    assert [reply.text for reply in model.generate([hot])[0]] == texts
+
+
+def decoded(one: Job, **changes: Any) -> Job:
+    one.request = replace(one.request, decoding=Decoding(max_new_tokens=6, **changes))
+    return one
+
+
 # --- adapters -------------------------------------------------------------------------------
 
 
 def test_the_speech_adapter_is_applied_named_and_at_work(built: Any, tmp_path: Path) -> None:
     folder = built("phi4_multimodal")
     on, off = (load(folder, tmp_path, how, adapter=how) for how in ("auto", "none"))
-    assert on.fingerprint()["adapter"].startswith("speech:sha256:")
+    assert on.fingerprint()["adapter"].startswith("speech_lora:sha256:")
     assert off.fingerprint()["adapter"] is None
     asked = job(noise(1.0))
     assert (logits(on, asked) - logits(off, asked)).abs().max() > 1e-2
@@ -343,7 +366,7 @@ def test_without_an_adapter_in_card_or_arguments_there_is_none() -> None:
     checkpoint = loading.Checkpoint("x/y", "x/y", False, False)
     assert adapters.adapter_of(card, checkpoint, "auto") is None
     phi4, _ = registry.model_for("Phi4MultimodalForCausalLM")
-    assert adapters.adapter_of(phi4, checkpoint, "auto") == ("speech", "x/y", "speech-lora")
+    assert adapters.adapter_of(phi4, checkpoint, "auto") == ("speech_lora", "x/y", "speech-lora")
     assert adapters.adapter_of(phi4, checkpoint, "none") is None
 
 

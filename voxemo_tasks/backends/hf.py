@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -244,13 +245,16 @@ class HfAudioLM(AudioLM):
         ]
 
     def _inputs(self, rows: Sequence[Job]) -> Any:
-        return model_inputs(
+        inputs = model_inputs(
             self._processor,
             self._card,
             self._chat,
             [(job.request.messages, job.audio) for job in rows],
             self.sampling_rate_hz,
         )
+        if "token_type_ids" not in inspect.signature(self._model.forward).parameters:
+            inputs.pop("token_type_ids", None)  # tokenizers of transformers 4 add them unasked
+        return inputs
 
     def _check_audio_arrived(self, inputs: Any, rows: Sequence[Job]) -> None:
         """The audio tokens in the input are those that the clips' lengths make.
@@ -274,7 +278,11 @@ class HfAudioLM(AudioLM):
 
     def _generation(self, decoding: Decoding, seeds: Sequence[int]) -> Json:
         from transformers import GenerationConfig
-        from transformers.generation import LogitsProcessorList
+        from transformers.generation import (
+            LogitsProcessorList,
+            StoppingCriteriaList,
+            StopStringCriteria,
+        )
         from transformers.generation.logits_process import (
             TemperatureLogitsWarper,
             TopKLogitsWarper,
@@ -292,9 +300,12 @@ class HfAudioLM(AudioLM):
             pad_token_id=self._processor.tokenizer.pad_token_id,
         )
         options: Json = {"generation_config": config}
-        if decoding.stop:
-            config.stop_strings = list(decoding.stop)
-            options["tokenizer"] = self._processor.tokenizer
+        tokenizer = self._processor.tokenizer
+        # A tokenizer of mistral-common cannot stop generation; its replies are only cut afterwards.
+        if decoding.stop and hasattr(tokenizer, "_convert_id_to_token"):
+            # Handed to generate by name, 4.57 passes the tokenizer on to models that do not take it.
+            stops = StopStringCriteria(tokenizer, list(decoding.stop))
+            options["stopping_criteria"] = StoppingCriteriaList([stops])
         if not decoding.greedy:
             warpers = LogitsProcessorList([TemperatureLogitsWarper(decoding.temperature)])
             if decoding.top_k:
