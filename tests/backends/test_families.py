@@ -297,10 +297,12 @@ def test_replies_are_cut_at_a_stop_and_sampled_by_their_seeds(
 ) -> None:
     model = load(built(name), tmp_path, batch_size=2)
     (whole,) = model.generate([job(noise(1.0))])[0]
-    stop = whole.text[2:4]
-    assert stop
+    letters = [c for c in whole.text if c.isascii() and c.isalpha()]
+    stop = letters[0] if letters else whole.text[2:4]  # toy models also say broken bytes
     (cut,) = model.generate([decoded(job(noise(1.0)), stop=(stop,))])[0]
     assert (cut.text, cut.finish_reason) == (whole.text[: whole.text.index(stop)], "stop")
+    if letters and name != "voxtral":  # whose tokenizer cannot stop generation
+        assert cut.n_tokens < whole.n_tokens
     hot = decoded(job(noise(1.0)), temperature=2.0, seed=3)
     hot.missing = [0, 1, 2]
     texts = [reply.text for reply in model.generate([hot])[0]]
@@ -311,6 +313,13 @@ def test_replies_are_cut_at_a_stop_and_sampled_by_their_seeds(
 def decoded(one: Job, **changes: Any) -> Job:
     one.request = replace(one.request, decoding=Decoding(max_new_tokens=6, **changes))
     return one
+
+
+def test_token_types_go_to_the_models_that_take_them_only(built: Any, tmp_path: Path) -> None:
+    model = load(built("qwen2_audio"), tmp_path)
+    model._processor.tokenizer.model_input_names += ["token_type_ids"]  # as in transformers 4
+    assert "token_type_ids" in model._processor.tokenizer("angry")
+    assert model.generate([job(noise(1.0))])[0][0].error is None
 
 
 # --- adapters -------------------------------------------------------------------------------
