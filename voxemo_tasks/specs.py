@@ -772,7 +772,9 @@ class AdapterFacts(Spec):
 class ApiFacts(Spec):
     """A model behind an OpenAI-compatible endpoint."""
 
-    base_url: str | None = Field(description="Without a trailing slash; null: the user says.")
+    base_url: str | None = Field(
+        default=None, description="Without a trailing slash; null: the user says."
+    )
     key_variable: str = Field(description="Environment variable that holds the key.")
     models: list[str] = Field(min_length=1, description="Names as the endpoint knows them.")
     audio_formats: list[Literal["wav", "mp3", "flac"]] = Field(min_length=1)

@@ -22,6 +22,7 @@ import torch
 with contextlib.suppress(ImportError):  # where it is installed, transformers imports it everywhere
     shims.torchvision()
 
+import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import GenerationConfig, PreTrainedTokenizerFast, WhisperFeatureExtractor
 
@@ -396,6 +397,8 @@ def build(name: str, folder: Path, *, seed: int = 0, size: Size = "tiny", **opti
         raise ValueError(f"no checkpoint called {name!r}; there are {', '.join(BUILDERS)}")
     if size != "tiny" and name != "qwen2_audio":
         raise ValueError(f"{name} is built at size 'tiny' only, not {size!r}")
+    if name != "qwen2_audio" and int(transformers.__version__.split(".")[0]) < 5:
+        raise ImportError("this toy checkpoint is saved in a form that transformers 5 introduced")
     builder = getattr(importlib.import_module(BUILDERS[name]), name)
     builder(folder, seed, size, **options)
     return folder

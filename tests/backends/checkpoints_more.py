@@ -75,13 +75,18 @@ def phi4_multimodal(folder: Path, seed: int, size: Size, adapter: bool = True) -
         speech_lora(folder / "speech-lora", Phi4MultimodalForCausalLM, config, seed + 1)
 
 
-def speech_lora(folder: Path, model_class: Any, config: Any, seed: int) -> None:
+PHI4_MODULES = r".*model\.layers\.\d+\..*(qkv|o)_proj"
+
+
+def speech_lora(
+    folder: Path, model_class: Any, config: Any, seed: int, modules: str = PHI4_MODULES
+) -> None:
     """A LoRA adapter with random weights on both sides, so that it changes what the model says."""
     shims.package("peft", "peft")
     import torch
     from peft import LoraConfig, get_peft_model
 
-    lora = LoraConfig(r=4, lora_alpha=8, target_modules=r".*model\.layers\.\d+\..*(qkv|o)_proj")
+    lora = LoraConfig(r=4, lora_alpha=8, target_modules=modules)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = get_peft_model(model_class(config).float(), lora)

@@ -17,11 +17,19 @@ SPECIALS = {
     "audio_bos_token": "<|audio_bos|>",
     "audio_eos_token": "<|audio_eos|>",
 }
-TEMPLATE = chatml("<|audio_bos|><|AUDIO|><|audio_eos|>")
+SPECIALS_3 = {
+    "image_token": "<|image_pad|>",
+    "audio_token": "<|audio_pad|>",
+    "video_token": "<|video_pad|>",
+    "vision_bos_token": "<|vision_start|>",
+    "vision_eos_token": "<|vision_end|>",
+    "audio_bos_token": "<|audio_start|>",
+    "audio_eos_token": "<|audio_end|>",
+}
 
 
-def _tokenizer() -> Any:
-    return tokenizer([END, TURN, TURN_END, *SPECIALS.values()], names=SPECIALS)
+def _tokenizer(names: dict[str, str]) -> Any:
+    return tokenizer([END, TURN, TURN_END, *names.values()], names=names)
 
 
 def _audio(window: int, width: int) -> dict[str, Any]:
@@ -53,11 +61,11 @@ def _text(tok: Any, heads: int, head: int) -> dict[str, Any]:
     }
 
 
-def _ids(tok: Any, suffix: str) -> dict[str, int]:
+def _ids(tok: Any, suffix: str, names: dict[str, str]) -> dict[str, int]:
     return {
-        f"{kind}_token_{suffix}": tok.convert_tokens_to_ids(SPECIALS[f"{kind}_token"])
+        f"{kind}_token_{suffix}": tok.convert_tokens_to_ids(names[f"{kind}_token"])
         for kind in ("audio", "image", "video")
-    } | {"audio_start_token_id": tok.convert_tokens_to_ids("<|audio_bos|>")}
+    } | {"audio_start_token_id": tok.convert_tokens_to_ids(names["audio_bos_token"])}
 
 
 def qwen25_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> None:
@@ -73,13 +81,13 @@ def qwen25_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> Non
         Qwen2VLVideoProcessor,
     )
 
-    tok = _tokenizer()
+    tok = _tokenizer(SPECIALS)
     processor = Qwen2_5OmniProcessor(
         image_processor=Qwen2VLImageProcessor(),
         video_processor=Qwen2VLVideoProcessor(),
         feature_extractor=whisper_features(300),
         tokenizer=tok,
-        chat_template=TEMPLATE,
+        chat_template=chatml("<|audio_bos|><|AUDIO|><|audio_eos|>"),
     )
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 2, 2]}
     thinker = Qwen2_5OmniThinkerConfig(
@@ -93,7 +101,7 @@ def qwen25_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> Non
             "fullatt_block_indexes": [1],
         },
         text_config=_text(tok, 4, 12) | {"rope_parameters": rope},
-        **_ids(tok, "index"),
+        **_ids(tok, "index", SPECIALS),
         audio_end_token_id=tok.convert_tokens_to_ids("<|audio_eos|>"),
         vision_start_token_id=tok.convert_tokens_to_ids("<|vision_bos|>"),
         vision_end_token_id=tok.convert_tokens_to_ids("<|vision_eos|>"),
@@ -112,7 +120,7 @@ def qwen25_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> Non
         "num_key_value_heads": 2,
         "head_dim": 12,
         "rope_parameters": rope,
-        **_ids(tok, "index"),
+        **_ids(tok, "index", SPECIALS),
     }
     vocoder = {
         "dit_config": {
@@ -152,13 +160,13 @@ def qwen3_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> None
         Qwen3OmniMoeThinkerForConditionalGeneration,
     )
 
-    tok = _tokenizer()
+    tok = _tokenizer(SPECIALS_3)
     processor = Qwen3OmniMoeProcessor(
         image_processor=Qwen2VLImageProcessor(patch_size=16),
         video_processor=Qwen2VLVideoProcessor(patch_size=16),
         feature_extractor=whisper_features(300),
         tokenizer=tok,
-        chat_template=TEMPLATE,
+        chat_template=chatml("<|audio_start|><|audio_pad|><|audio_end|>"),
     )
     rope = {
         "rope_type": "default",
@@ -189,9 +197,9 @@ def qwen3_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> None
             "apply_vit_abs_pos_embed": True,
         },
         text_config=_text(tok, 4, 16) | experts,
-        **_ids(tok, "id"),
-        vision_start_token_id=tok.convert_tokens_to_ids("<|vision_bos|>"),
-        vision_end_token_id=tok.convert_tokens_to_ids("<|vision_eos|>"),
+        **_ids(tok, "id", SPECIALS_3),
+        vision_start_token_id=tok.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=tok.convert_tokens_to_ids("<|vision_end|>"),
         initializer_range=SPREAD,
     )
     if not whole:
@@ -229,7 +237,7 @@ def qwen3_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> None
             "num_code_groups": 4,
             "accept_hidden_layer": 1,
             "spatial_merge_size": 2,
-            **_ids(tok, "id"),
+            **_ids(tok, "id", SPECIALS_3),
         },
         code2wav_config=wave,
     )

@@ -57,13 +57,15 @@ def apply_adapter(
         ModelError: Where it cannot be loaded, or changes nothing.
     """
     name, source, subfolder = adapter
-    options: dict[str, Any] = {"adapter_kwargs": {"subfolder": subfolder}} if subfolder else {}
+    place: dict[str, Any] = {}
+    if subfolder:
+        place = {"subfolder": subfolder} | ({"revision": revision} if revision else {})
     try:
         import peft  # noqa: F401  # transformers would say so less plainly
     except ImportError as error:
         raise ModelError(f"the adapter {name} needs peft: pip install peft") from error
     try:
-        model.load_adapter(source, adapter_name=name, revision=revision, **options)
+        model.load_adapter(source, adapter_name=name, adapter_kwargs=place)
         model.set_adapter(name)
     except Exception as error:  # peft, safetensors and the hub each raise their own
         raise ModelError(

@@ -237,13 +237,15 @@ def qwen2_audio_tokens(samples: int, max_samples: int) -> int:
 
 
 def qwen3_omni_tokens(samples: int, max_samples: int) -> int:
-    """Three convolutions of stride 2 over pieces of 100 mel frames: 13 tokens a second.
+    """Three convolutions of stride 2 over pieces of 100 whole mel frames: 13 tokens a second.
+
+    Beside a longer clip the processor counts a begun frame too, which can make a token more.
 
     Example:
         >>> qwen3_omni_tokens(16000, 10**9), qwen3_omni_tokens(35 * 16000, 10**9)
         (13, 455)
     """
-    frames = -(-min(samples, max_samples) // 160)
+    frames = min(samples, max_samples) // 160
     whole, rest = divmod(frames, 100)
     for _ in range(3):
         rest = (rest - 1) // 2 + 1

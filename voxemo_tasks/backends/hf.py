@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from .families import (
     window_of,
 )
 from .loading import DTYPES, check_engine, class_for, digest_of_folder, find, first_line, load
-from .requests import Job, parse_share
+from .requests import Job, parse_share, tolerance_of
 
 if TYPE_CHECKING:
     from .sharing import Sharing
@@ -124,6 +125,7 @@ class HfAudioLM(AudioLM):
         self._effective: dict[str, Json] = {}
         if max_batch_size is not None:
             self.batch = min(self.batch, int(max_batch_size))
+        self._forward_is_plain = False
         self._sharing = None if mode == "off" else self._make_sharing(mode)
 
     def _make_sharing(self, mode: str) -> Sharing:
@@ -302,6 +304,7 @@ class HfAudioLM(AudioLM):
     def _score_plainly(self, job: Job, ids: Sequence[list[int]]) -> list[float]:
         """One forward pass a batch of continuations, the audio encoded for each of them."""
         torch = self._torch
+        self._require_plain_forward(job)
         out: list[float] = []
         for start in range(0, len(ids), self.batch):
             some = ids[start : start + self.batch]
@@ -327,13 +330,44 @@ class HfAudioLM(AudioLM):
         return out
 
     def _next_logits(self, rows: Sequence[Job]) -> Any:
-        """Next-token logits of some jobs, each asked alone and plainly."""
+        """Next-token logits of some jobs, each asked alone and through ``generate``.
+
+        Some models switch an adapter on inside ``generate`` alone, so a forward pass is no reference.
+        """
+        from transformers import GenerationConfig
+
+        config = GenerationConfig(
+            max_new_tokens=1,
+            do_sample=False,
+            output_logits=True,
+            return_dict_in_generate=True,
+            eos_token_id=self._end_ids or None,
+            pad_token_id=self._processor.tokenizer.pad_token_id,
+        )
         logits = []
         for job in rows:
             inputs = self._on_device(self._checked_inputs([job]))
             with self._torch.inference_mode():
-                logits.append(self._model(**inputs).logits[:, -1].float())
+                made = self._model.generate(**inputs, generation_config=config)
+            logits.append(made.logits[0].float())
         return self._torch.cat(logits)
+
+    def _require_plain_forward(self, job: Job) -> None:
+        """Raise where a forward pass is not what ``generate`` does; looked at once."""
+        if self._forward_is_plain:
+            return
+        wanted = self._next_logits([job])
+        inputs = self._on_device(self._checked_inputs([job]))
+        with self._torch.inference_mode():
+            found = self._model(**inputs).logits[:, -1].float()
+        off = float((found - wanted).abs().max()) / (float(wanted.abs().max()) or 1.0)
+        if not off <= tolerance_of(self._dtype):
+            raise ModelError(
+                f"{self._card.name}: a forward pass gives other logits than generate (by {off:.2g} of "
+                "their scale), so likelihoods of labels would not be the model's own; leave "
+                "readout=likelihood away for this family"
+            )
+        self._forward_is_plain = True
 
     def _on_device(self, inputs: Any) -> Any:
         inputs = inputs.to(self._device)
@@ -351,13 +385,16 @@ class HfAudioLM(AudioLM):
         return [prompt_text(self._processor, self._chat, job.request.messages) for job in rows]
 
     def _inputs(self, rows: Sequence[Job]) -> Any:
-        return model_inputs(
+        inputs = model_inputs(
             self._processor,
             self._card,
             self._chat,
             [(job.request.messages, job.audio) for job in rows],
             self.sampling_rate_hz,
         )
+        if "token_type_ids" not in inspect.signature(self._model.forward).parameters:
+            inputs.pop("token_type_ids", None)  # tokenizers of transformers 4 add them unasked
+        return inputs
 
     def _check_audio_arrived(self, inputs: Any, rows: Sequence[Job]) -> None:
         """The audio tokens in the input are those that the clips' lengths make.
@@ -381,6 +418,7 @@ class HfAudioLM(AudioLM):
 
     def _generation(self, decoding: Decoding, seeds: Sequence[int]) -> Json:
         from transformers import GenerationConfig
+        from transformers.generation import StoppingCriteriaList, StopStringCriteria
 
         from .sampling import SeededGumbel, warpers_of
 
@@ -393,9 +431,12 @@ class HfAudioLM(AudioLM):
             pad_token_id=self._processor.tokenizer.pad_token_id,
         )
         options: Json = {"generation_config": config}
-        if decoding.stop:
-            config.stop_strings = list(decoding.stop)
-            options["tokenizer"] = self._processor.tokenizer
+        tokenizer = self._processor.tokenizer
+        # A tokenizer of mistral-common cannot stop generation; its replies are only cut afterwards.
+        if decoding.stop and hasattr(tokenizer, "_convert_id_to_token"):
+            # Handed to generate by name, 4.57 passes the tokenizer on to models that do not take it.
+            stops = StopStringCriteria(tokenizer, list(decoding.stop))
+            options["stopping_criteria"] = StoppingCriteriaList([stops])
         if not decoding.greedy:
             warpers = warpers_of(decoding)
             warpers.append(SeededGumbel(seeds))

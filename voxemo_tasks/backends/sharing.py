@@ -10,12 +10,9 @@ from ..errors import ModelError
 from ..records import Json, digest_of
 from .base import Generated
 from .prefix import CannotShareError, Group, PrefixSharer, Row, State, chunks
-from .requests import Job
+from .requests import Job, tolerance_of
 
 log = logging.getLogger(__name__)
-
-TOLERANCE = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 6e-2}
-"""Largest difference of next-token logits, over the largest logit, at which both paths are one."""
 
 CHECKED_ROWS = 4
 
@@ -50,7 +47,7 @@ class Sharing:
     ) -> None:
         self.sharer = sharer
         self._must = mode == "on"
-        self._tolerance = TOLERANCE[dtype]
+        self._tolerance = tolerance_of(dtype)
         self._clips_at_once = clips_at_once
         self._texts = texts
         self._inputs = inputs

@@ -22,7 +22,8 @@ def list_all(args: argparse.Namespace) -> int:
             [*card.alias_of_asset, *card.pretrained, *(card.api.models if card.api else ())]
         )
         engines = ", ".join(f"{engine} {versions}" for engine, versions in card.engines.items())
-        hears = "no limit" if card.max_audio_s is None else f"{card.max_audio_s:.0f} s"
+        limit = "not known" if card.api else "no limit"
+        hears = limit if card.max_audio_s is None else f"{card.max_audio_s:.0f} s"
         rows.append([card.id, names, engines, hears, card.verified_on])
     print(align(rows))
     return 0
