@@ -104,7 +104,10 @@ def check_versions(card: ModelCard) -> None:
     """
     for text in card.known_bad:
         requirement = Requirement(text)
-        version = importlib.metadata.version(requirement.name)
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:  # another engine's library
+            continue
         if requirement.specifier.contains(version, prereleases=True):
             raise ModelError(
                 f"{card.name} is known to fail under {requirement.name} {version} ({text}); install "

@@ -5,6 +5,7 @@ from __future__ import annotations
 MODELS: dict[str, str] = {
     "hf-audiolm": "voxemo_tasks.backends.hf:HfAudioLM",
     "scripted-audiolm": "voxemo_tasks.backends.scripted:ScriptedAudioLM",
+    "vllm-audiolm": "voxemo_tasks.backends.vllm:VllmAudioLM",
 }
 """lm-eval model name → class, named and not imported; the entry points say the same."""
 
