@@ -156,14 +156,32 @@ class Engine:
                 "its own log above says more. What helps most often: a smaller max_model_len, "
                 "another gpu_memory_utilization, dtype=float32 on a CPU"
             ) from error
-        self._lora = self._lora_request(setup.lora)
+        self._lora = None if setup.lora is None else self._adapter(setup.lora)
 
-    def _lora_request(self, folder: str | None) -> Any:
-        if folder is None:
-            return None
+    def _adapter(self, folder: str) -> Any:
+        """The adapter, once it is seen to act.
+
+        vLLM leaves out, without a word, what carries a name that it does not know; transformers 5
+        names the layers of several families otherwise than vLLM does.
+        """
         from vllm.lora.request import LoRARequest
 
-        return LoRARequest("adapter", 1, folder)
+        adapter = LoRARequest("adapter", 1, folder)
+        params = self._vllm.SamplingParams(max_tokens=1, temperature=0.0, logprobs=5)
+        text = "How does the speaker feel?"
+        plain, adapted = (
+            {token: one.logprob for token, one in output.outputs[0].logprobs[0].items()}
+            for lora in (None, adapter)
+            for output in self._llm.generate(text, params, use_tqdm=False, lora_request=lora)
+        )
+        if plain == adapted:
+            raise ModelError(
+                f"lora={folder}: vLLM {self._vllm.__version__} loaded the adapter and it changes "
+                "nothing. The names of its weights are probably not those of the model's layers in "
+                "vLLM (look at adapter_model.safetensors); merge it into the weights instead "
+                "(peft: merge_and_unload) and use the merged checkpoint"
+            )
+        return adapter
 
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
         if not asks:
