@@ -495,6 +495,21 @@ def model_for(architecture: str) -> tuple[ModelCard, str]:
     )
 
 
+def model_named(name: str) -> tuple[ModelCard, str]:
+    """The card that lists a hub id, a built-in name, or a model of an API, with its digest.
+
+    Raises:
+        UnknownNameError: Where no card lists it.
+    """
+    known: list[str] = []
+    for card, digest in _models().values():
+        names = [*card.pretrained, *card.alias_of_asset, *(card.api.models if card.api else ())]
+        if name in names:
+            return card, digest
+        known += names
+    raise UnknownNameError("model", name, known, "`voxemo models ls` shows all.")
+
+
 def clear() -> None:
     """Forget what was loaded (tests, and after `lock`)."""
     for cached in (

@@ -8,6 +8,7 @@ and processor are those of ``transformers``; the byte-level BPE is trained on a 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 from collections.abc import Sequence
@@ -15,7 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import shims
 import torch
+
+with contextlib.suppress(ImportError):  # where it is installed, transformers imports it everywhere
+    shims.torchvision()
+
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import GenerationConfig, PreTrainedTokenizerFast, WhisperFeatureExtractor
 

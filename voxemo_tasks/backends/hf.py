@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, OptionError
 from ..records import Decoding, Json, digest_of
+from .adapters import adapter_of, apply_adapter
 from .base import AudioLM, Generated
-from .families import AUDIO_TOKENS, chat_messages
-from .loading import DTYPES, digest_of_folder, find, first_line, load
+from .families import (
+    TEMPLATE,
+    audio_arrived,
+    choose_chat,
+    expected_tokens,
+    model_inputs,
+    window_of,
+)
+from .loading import DTYPES, check_engine, class_for, digest_of_folder, find, first_line, load
 from .requests import Job
 
 log = logging.getLogger(__name__)
@@ -31,6 +39,9 @@ class HfAudioLM(AudioLM):
             is bfloat16 on a GPU that has it, float16 on one that has not, float32 on a CPU.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:n``.
         trust_remote_code: As in transformers.
+        adapter: ``auto`` (the LoRA adapter that the card names, if any), ``none``, or the folder of
+            another. It is checked to be at work and named in the fingerprint.
+        chat_format: ``auto``, ``template`` (the processor's own), or a written format of the card.
         options: Those of :class:`~voxemo_tasks.backends.base.AudioLM`.
 
     Raises:
@@ -46,6 +57,8 @@ class HfAudioLM(AudioLM):
         dtype: str = "auto",
         device: str | None = None,
         trust_remote_code: bool = False,
+        adapter: str = "auto",
+        chat_format: str = "auto",
         max_batch_size: int | None = None,
         **options: Any,
     ) -> None:
@@ -67,7 +80,18 @@ class HfAudioLM(AudioLM):
         self._processor.tokenizer.padding_side = "left"
         if self._processor.tokenizer.pad_token_id is None:
             self._processor.tokenizer.pad_token = self._processor.tokenizer.eos_token
-        model_class = getattr(transformers, self._card.architectures[0])
+        check_engine(self._card, "transformers", transformers.__version__)
+        class_name = class_for(self._card, config, "transformers")
+        model_class = getattr(transformers, class_name, None)
+        if model_class is None:
+            raise ModelError(
+                f"transformers {transformers.__version__} has no {class_name}; "
+                f"{self._card.name} needs another version, or has another class by now"
+            )
+        self._chat_name = choose_chat(
+            self._card, self._checkpoint.asked, self._processor, str(chat_format)
+        )
+        self._chat = self._card.chat_formats.get(self._chat_name)
         try:
             self._model = model_class.from_pretrained(
                 self._checkpoint.source,
@@ -80,6 +104,10 @@ class HfAudioLM(AudioLM):
                 f"pretrained={pretrained}: the weights cannot be loaded ({first_line(error)})"
             ) from error
         self._model.to(self._device).eval()
+        chosen = adapter_of(self._card, self._checkpoint, str(adapter))
+        self._adapter = chosen and apply_adapter(
+            self._model, self._processor.tokenizer, chosen, revision
+        )
         self._end_ids = self._take_end_ids()
         self._audio_id = self._processor.tokenizer.convert_tokens_to_ids(self._card.audio_token)
         self._fingerprint = self._identify(config, revision, transformers.__version__)
@@ -99,12 +127,8 @@ class HfAudioLM(AudioLM):
 
     @property
     def max_audio_s(self) -> float | None:
-        """The window of this very checkpoint (its feature extractor says), else of its family."""
-        extractor = self._processor.feature_extractor
-        samples = getattr(extractor, "n_samples", None)
-        if samples:
-            return float(samples) / float(extractor.sampling_rate)
-        return self._card.max_audio_s
+        """The window of this very checkpoint where it says it itself, else of its family."""
+        return window_of(self._card, self._processor)
 
     @property
     def min_audio_s(self) -> float:
@@ -122,6 +146,8 @@ class HfAudioLM(AudioLM):
             "effective_decoding": list(self._effective.values()),
             "torch": self._torch.__version__,
             "max_audio_s": self.max_audio_s,
+            "beyond_max_audio": self._card.beyond_max,
+            "batches_of": "any clips" if self._card.batch_exact else "clips of equal length",
         }
 
     def _identify(self, config: Any, revision: str | None, version: str) -> Json:
@@ -132,14 +158,17 @@ class HfAudioLM(AudioLM):
         else:
             loaded = getattr(config, "_commit_hash", None) or revision or "unknown"
             model = self._checkpoint.asked
-        return {
+        identity: Json = {
             "model": model,
             "revision": loaded,
-            "adapter": None,
+            "adapter": self._adapter,
             "engine": "transformers",
             "engine_version": version,
             "dtype": str(self._dtype).removeprefix("torch."),
         }
+        if self._chat_name != TEMPLATE:
+            identity["chat_format"] = self._chat_name
+        return identity
 
     def _take_end_ids(self) -> list[int]:
         """End tokens of the checkpoint; all else of its generation config is thrown away.
@@ -174,8 +203,7 @@ class HfAudioLM(AudioLM):
                 for seed in (jobs[number].seeds()[:1] if decoding.greedy else jobs[number].seeds())
             ]
             made: dict[int, list[Generated]] = {}
-            for start in range(0, len(rows), self.batch):
-                part = rows[start : start + self.batch]
+            for part in self._parts(rows, jobs):
                 replies = self._forward([jobs[n] for n, _ in part], [s for _, s in part], decoding)
                 for (number, _), reply in zip(part, replies, strict=True):
                     made.setdefault(number, []).append(reply)
@@ -183,6 +211,21 @@ class HfAudioLM(AudioLM):
                 copies = len(jobs[number].missing) if decoding.greedy else 1
                 out[number] = made[number] * copies
         return [replies for replies in out if replies is not None]
+
+    def _parts(
+        self, rows: Sequence[tuple[int, int]], jobs: Sequence[Job]
+    ) -> Iterator[list[tuple[int, int]]]:
+        """Batches of (job, seed); of clips of equal length only where padding changes replies."""
+        lengths = [
+            () if self._card.batch_exact else tuple(len(clip) for clip in jobs[number].audio)
+            for number, _ in rows
+        ]
+        start = 0
+        for end in range(1, len(rows) + 1):
+            full = end - start == self.batch
+            if end == len(rows) or full or lengths[end] != lengths[start]:
+                yield list(rows[start:end])
+                start = end
 
     def _forward(
         self, rows: Sequence[Job], seeds: Sequence[int], decoding: Decoding
@@ -201,19 +244,12 @@ class HfAudioLM(AudioLM):
         ]
 
     def _inputs(self, rows: Sequence[Job]) -> Any:
-        texts = [
-            self._processor.apply_chat_template(
-                chat_messages(job.request.messages), tokenize=False, add_generation_prompt=True
-            )
-            for job in rows
-        ]
-        clips = [clip for job in rows for clip in job.audio]
-        return self._processor(
-            text=texts,
-            audio=clips,
-            sampling_rate=self.sampling_rate_hz,
-            return_tensors="pt",
-            padding=True,
+        return model_inputs(
+            self._processor,
+            self._card,
+            self._chat,
+            [(job.request.messages, job.audio) for job in rows],
+            self.sampling_rate_hz,
         )
 
     def _check_audio_arrived(self, inputs: Any, rows: Sequence[Job]) -> None:
@@ -223,13 +259,13 @@ class HfAudioLM(AudioLM):
             ModelError: Otherwise. A processor that is called with the wrong keyword was seen to
                 drop the audio without an error; the scores that follow are chance.
         """
-        expected_of = AUDIO_TOKENS[self._card.audio_tokens]
-        window = int((self.max_audio_s or 1e9) * self.sampling_rate_hz)
         found = (inputs["input_ids"] == self._audio_id).sum(dim=1).tolist()
-        expected = [sum(expected_of(len(clip), window) for clip in job.audio) for job in rows]
-        if any(
-            abs(f - e) > len(job.audio) for f, e, job in zip(found, expected, rows, strict=True)
+        window = self.max_audio_s
+        if not all(
+            audio_arrived(self._card, number, job.audio, window)
+            for number, job in zip(found, rows, strict=True)
         ):
+            expected = [expected_tokens(self._card, job.audio, window) or "some" for job in rows]
             raise ModelError(
                 f"the audio did not reach the model: {self._card.name} was given {found} audio "
                 f"tokens where the clips make {expected}. The processor of this transformers version "

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from .. import registry
 from ..errors import ModelError, UnknownNameError
 from ..rooms import PACKAGE
 from ..specs import ModelCard
+from .families import check_facts, extractor_of
 
 DTYPES = {
     "auto": "auto",
@@ -115,13 +117,52 @@ def check_versions(card: ModelCard) -> None:
             )
 
 
+def check_needs(card: ModelCard) -> None:
+    """Refuse to start where a package that the family's processor imports is missing.
+
+    Raises:
+        ModelError: Naming the package and what to install.
+    """
+    for name in card.needs:
+        requirement = Requirement(name)
+        try:
+            importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError as error:
+            raise ModelError(
+                f"the processor of {card.name} needs {requirement.name}, which is not installed: "
+                f"pip install '{name}'"
+            ) from error
+
+
+def class_for(card: ModelCard, config: Any, engine: str) -> str:
+    """Name of the class that an engine loads: the card's, else the one in ``config.json``."""
+    return card.classes.get(engine) or str(config.architectures[0])
+
+
+def check_engine(card: ModelCard, engine: str, version: str) -> None:
+    """Refuse an engine, or a version of it, that cannot run the family.
+
+    Raises:
+        ModelError: With the range that can.
+    """
+    allowed = card.engines.get(engine)
+    if allowed is None:
+        able = ", ".join(card.engines) or "none"
+        raise ModelError(f"{card.name} does not run in {engine}; engines that can: {able}")
+    if not SpecifierSet(allowed).contains(version, prereleases=True):
+        raise ModelError(
+            f"{card.name} needs {engine} {allowed}, this is {version}; install another version"
+        )
+
+
 def load(
     checkpoint: Checkpoint, revision: str | None, trust_remote_code: bool
 ) -> tuple[Any, Any, ModelCard, str]:
     """Config, processor, family card and the card's digest.
 
     Raises:
-        ModelError: Where config or processor cannot be loaded.
+        ModelError: Where config or processor cannot be loaded, a package or version is wrong, or
+            the card does not fit the checkpoint.
         UnknownNameError: Where no card knows the architecture.
     """
     try:
@@ -144,17 +185,19 @@ def load(
         raise ModelError(f"pretrained={checkpoint.asked}: its config.json names no architecture")
     card, digest = registry.model_for(architectures[0])
     check_versions(card)
+    check_needs(card)
     try:
         processor = transformers.AutoProcessor.from_pretrained(checkpoint.source, **options)
-        if not hasattr(processor, "feature_extractor") or not hasattr(processor, "tokenizer"):
+        if extractor_of(processor) is None or not hasattr(processor, "tokenizer"):
             raise ValueError(f"found a {type(processor).__name__}, which is not an audio processor")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
         raise ModelError(
             f"pretrained={checkpoint.asked}: the checkpoint has no usable processor "
             f"({first_line(error)}). A speech LLM needs its tokenizer files and "
             "preprocessor_config.json (or processor_config.json) beside the weights; copy them from "
             "the model it was made from"
         ) from error
+    check_facts(card, processor, checkpoint.asked)
     return config, processor, card, digest
 
 

@@ -18,7 +18,9 @@ def add_parser(subparsers: Any) -> None:
 def list_all(args: argparse.Namespace) -> int:
     rows = [["family", "pretrained", "engines", "hears", "verified on"]]
     for card in registry.models():
-        names = ", ".join([*card.alias_of_asset, *card.pretrained])
+        names = ", ".join(
+            [*card.alias_of_asset, *card.pretrained, *(card.api.models if card.api else ())]
+        )
         engines = ", ".join(f"{engine} {versions}" for engine, versions in card.engines.items())
         hears = "no limit" if card.max_audio_s is None else f"{card.max_audio_s:.0f} s"
         rows.append([card.id, names, engines, hears, card.verified_on])
