@@ -498,8 +498,9 @@ def test_an_adapter_acts_on_every_request(tmp_path: Path, monkeypatch: pytest.Mo
     expected = answers(merged, None)
     assert np.abs(with_it - expected).max() < 1e-3
     assert np.abs(without - expected).max() > 0.2
-    with pytest.raises(ModelError, match="loaded the adapter and it changes nothing"):
+    with pytest.raises(ModelError, match="loaded the adapter and it changes nothing") as refused:
         answers(base, tmp_path / "lora")
+    alive.append(refused)  # its frames hold the engine
 
 
 @pytest.mark.slow

@@ -21,9 +21,9 @@ from voxemo_tasks.backends.vllm_engine import Ask, import_vllm
 from voxemo_tasks.backends.vllm_replicas import share, visible_devices
 from voxemo_tasks.backends.vllm_setup import (
     adapter_rank,
-    check_engine,
+    check_vllm,
     end_ids,
-    find_adapter,
+    local_adapter,
     read_options,
 )
 from voxemo_tasks.errors import ModelError, OptionError
@@ -64,16 +64,16 @@ def test_a_vllm_that_cannot_be_imported(
 
 
 def test_versions_and_families() -> None:
-    check_engine(CARD, "0.32.0+cpu")
-    with pytest.raises(ModelError, match=r"needs vllm>=0\.13, found 0\.12\.0"):
-        check_engine(CARD, "0.12.0")
+    check_vllm(CARD, "0.32.0+cpu")
+    with pytest.raises(ModelError, match=r"needs vllm >=0\.13, this is 0\.12\.0"):
+        check_vllm(CARD, "0.12.0")
     bad = CARD.model_copy(update={"known_bad": ["vllm==0.20.1", "transformers<9"]})
-    check_engine(bad, "0.20.2")
+    check_vllm(bad, "0.20.2")
     with pytest.raises(ModelError, match=r"known to fail under vllm 0\.20\.1"):
-        check_engine(bad, "0.20.1")
+        check_vllm(bad, "0.20.1")
     other = CARD.model_copy(update={"engines": {"transformers": ">=5"}})
-    with pytest.raises(ModelError, match=r"does not name vLLM.*\(transformers\).*hf-audiolm"):
-        check_engine(other, "0.32.0")
+    with pytest.raises(ModelError, match=r"does not run in vllm; .*transformers"):
+        check_vllm(other, "0.32.0")
 
 
 @pytest.mark.parametrize(
@@ -113,20 +113,32 @@ def adapter(folder: Path, **config: Any) -> Path:
     return folder
 
 
-def test_the_adapter_is_the_one_asked_for_else_the_cards(tmp_path: Path) -> None:
+def test_an_adapter_is_named_by_its_bytes(tmp_path: Path) -> None:
     own = adapter(tmp_path / "mine", r=4)
-    assert find_adapter(None, CARD, tmp_path) is None
-    assert find_adapter(str(own), CARD, tmp_path) == own
-    named = CARD.model_copy()
-    object.__setattr__(named, "adapter", "speech-lora")
-    with pytest.raises(ModelError, match=r"speech-lora: no adapter_config\.json"):
-        find_adapter(None, named, tmp_path)
-    speech = adapter(tmp_path / "speech-lora", r=320)
-    assert find_adapter(None, named, tmp_path) == speech
-    assert find_adapter(str(own), named, tmp_path) == own
-    assert find_adapter("none", named, tmp_path) is None
-    with pytest.raises(ModelError, match="lora=none"):
-        find_adapter(str(tmp_path / "nowhere"), CARD, tmp_path)
+    identity, folder = local_adapter(("own", str(own), ""), None)
+    assert folder == own
+    assert identity.startswith("own:sha256:")
+    (own / "adapter_config.json").write_text('{"r": 5}')
+    assert local_adapter(("own", str(own), ""), None)[0] != identity
+
+
+def test_an_adapter_of_the_hub_is_a_folder_of_its_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="adapters are fetched with it")
+    fetched: list[Any] = []
+
+    def download(source: str, **options: Any) -> str:
+        fetched.append((source, options["allow_patterns"]))
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    found = local_adapter(("speech", "maker/model", "speech-lora"), "abc")
+    assert found == ("speech@abc", tmp_path / "speech-lora")
+    assert fetched == [("maker/model", ["speech-lora/*"])]
+    monkeypatch.undo()
+    with pytest.raises(ModelError, match="speech of maker/model could not be fetched"):
+        local_adapter(("speech", "maker/model", "speech-lora"), None)
 
 
 @pytest.mark.parametrize(

@@ -17,18 +17,27 @@ from typing import Any, Literal
 from ..audio import decode
 from ..errors import ModelError, OptionError
 from ..records import AudioRef, Decoding, Json, digest_of
+from .adapters import adapter_of
 from .base import AudioLM, Generated
-from .families import AUDIO_TOKENS, chat_messages
-from .loading import DTYPES, digest_of_folder, find, load
+from .families import (
+    TEMPLATE,
+    audio_arrived,
+    check_clips,
+    choose_chat,
+    expected_tokens,
+    prompt_text,
+    window_of,
+)
+from .loading import DTYPES, class_for, digest_of_folder, find, load
 from .requests import Job, Samples
 from .scoring import Tokens, logprob_of, nodes
 from .vllm_engine import Answer, Ask, Engine, Engines, Setup, import_vllm
 from .vllm_replicas import Replicas
 from .vllm_setup import (
     adapter_rank,
-    check_engine,
+    check_vllm,
     end_ids,
-    find_adapter,
+    local_adapter,
     positive,
     read_options,
 )
@@ -60,8 +69,10 @@ class VllmAudioLM(AudioLM):
         revision: Hub revision.
         dtype: ``auto`` (vLLM's choice), ``bfloat16``/``bf16``, ``float16``/``fp16``, ``float32``/
             ``fp32``. What was chosen is in the fingerprint.
-        lora: Folder of a LoRA adapter for every request; default: the one that the card names
-            inside the checkpoint, if any. ``none`` is none.
+        adapter: ``auto`` (the LoRA adapter that the card names, if any), ``none``, or the folder of
+            another; it applies to every request, is checked to act and named in the fingerprint.
+        lora: Another name for ``adapter``.
+        chat_format: ``auto``, ``template`` (the processor's own), or a written format of the card.
         tensor_parallel_size: GPUs that one engine is spread over.
         data_parallel_size: Independent engines, each a process with ``tensor_parallel_size`` GPUs
             of its own (taken in order from ``CUDA_VISIBLE_DEVICES``); a clip's requests all go to
@@ -75,7 +86,7 @@ class VllmAudioLM(AudioLM):
             never does.
         logprobs: Record the log-probability of each reply: the sum over its tokens, the end token
             included, of the model's own log-probabilities (before temperature, top-p and top-k).
-        max_audios: Clips that one request may have.
+        max_audios: Clips that one request may have. vLLM sets memory aside for so many.
         trust_remote_code: As in transformers.
         engine_options: Other keywords of ``vllm.LLM``, as a mapping or JSON text.
         batch_size: Requests handed over at once, each with all its samples. lm-eval says 1 where
@@ -94,7 +105,9 @@ class VllmAudioLM(AudioLM):
         *,
         revision: str | None = None,
         dtype: str = "auto",
+        adapter: str = "auto",
         lora: str | None = None,
+        chat_format: str = "auto",
         tensor_parallel_size: int = 1,
         data_parallel_size: int = 1,
         max_model_len: int | None = None,
@@ -133,7 +146,11 @@ class VllmAudioLM(AudioLM):
         config, self._processor, self._card, self._card_digest = load(
             self._checkpoint, revision, bool(trust_remote_code)
         )
-        check_engine(self._card, version)
+        check_vllm(self._card, version)
+        self._chat_name = choose_chat(
+            self._card, self._checkpoint.asked, self._processor, str(chat_format)
+        )
+        self._chat = self._card.chat_formats.get(self._chat_name)
         self._tokenizer = self._processor.tokenizer
         self._audio_id = int(self._tokenizer.convert_tokens_to_ids(self._card.audio_token))
         self._end_ids = end_ids(self._checkpoint.source, revision, self._tokenizer)
@@ -146,9 +163,15 @@ class VllmAudioLM(AudioLM):
             "gpu_memory_utilization": gpu_memory_utilization,
             "revision": revision,
         }
-        adapter = find_adapter(lora, self._card, Path(self._checkpoint.source))
-        if adapter is not None:
-            given |= {"enable_lora": True, "max_lora_rank": adapter_rank(adapter), "max_loras": 1}
+        if "vllm" in self._card.classes:
+            given["hf_overrides"] = {"architectures": [class_for(self._card, config, "vllm")]}
+        chosen = adapter_of(self._card, self._checkpoint, str(lora or adapter))
+        self._adapter: str | None = None
+        folder: Path | None = None
+        if chosen is not None:
+            self._adapter, folder = local_adapter(chosen, revision)
+        if folder is not None:
+            given |= {"enable_lora": True, "max_lora_rank": adapter_rank(folder), "max_loras": 1}
         setup = Setup(
             source=self._checkpoint.source,
             options={
@@ -166,13 +189,13 @@ class VllmAudioLM(AudioLM):
             },
             sampling_rate_hz=self.sampling_rate_hz,
             audio_token_id=self._audio_id,
-            lora=None if adapter is None else str(adapter),
+            lora=None if folder is None else str(folder),
         )
         self._engine: Engines = (
             Engine(setup) if replicas == 1 else Replicas(setup, replicas, tensor_parallel)
         )
         self._layout = {"data_parallel_size": replicas, "tensor_parallel_size": tensor_parallel}
-        self._fingerprint = self._identify(config, revision, version, adapter, more)
+        self._fingerprint = self._identify(config, revision, version, more)
 
     # --- identity ---------------------------------------------------------------------------
 
@@ -186,12 +209,8 @@ class VllmAudioLM(AudioLM):
 
     @property
     def max_audio_s(self) -> float | None:
-        """The window of this very checkpoint (its feature extractor says), else of its family."""
-        if self._card.beyond_max != "truncated":
-            return self._card.max_audio_s
-        extractor = self._processor.feature_extractor
-        samples = getattr(extractor, "n_samples", None)
-        return float(samples) / extractor.sampling_rate if samples else self._card.max_audio_s
+        """The window of this very checkpoint where it says it itself, else of its family."""
+        return window_of(self._card, self._processor)
 
     @property
     def min_audio_s(self) -> float:
@@ -214,11 +233,10 @@ class VllmAudioLM(AudioLM):
             "end_token_ids": self._end_ids,
             "effective_decoding": list(self._effective.values()),
             "max_audio_s": self.max_audio_s,
+            "beyond_max_audio": self._card.beyond_max,
         }
 
-    def _identify(
-        self, config: Any, revision: str | None, version: str, adapter: Path | None, more: Json
-    ) -> Json:
+    def _identify(self, config: Any, revision: str | None, version: str, more: Json) -> Json:
         facts = self._engine.facts()
         local = self._checkpoint.local
         identity: Json = {
@@ -229,11 +247,13 @@ class VllmAudioLM(AudioLM):
                 if local
                 else getattr(config, "_commit_hash", None) or revision or "unknown"
             ),
-            "adapter": None if adapter is None else f"sha256:{digest_of_folder(adapter)}",
+            "adapter": self._adapter,
             "engine": "vllm",
             "engine_version": version,
             "dtype": facts["dtype"],
         }
+        if self._chat_name != TEMPLATE:
+            identity["chat_format"] = self._chat_name
         if facts["quantization"] is not None:
             identity["quantization"] = facts["quantization"]
         telling = {name: value for name, value in more.items() if name not in NEUTRAL}
@@ -253,6 +273,7 @@ class VllmAudioLM(AudioLM):
             # Greedy samples of one request are one reply: it is made once and copied.
             seeds = job.seeds()[:1] if decoding.greedy else job.seeds()
             prompt, schema = self._render(job), self._schema_of(job)
+            check_clips(self._card, job.audio, self.sampling_rate_hz)
             clips, ids = tuple(job.audio), clip_ids(job, self.sampling_rate_hz)
             asks += [
                 Ask(prompt, clips, ids, self._sampling(decoding, seed), schema) for seed in seeds
@@ -269,9 +290,7 @@ class VllmAudioLM(AudioLM):
         return out
 
     def _render(self, job: Job) -> str:
-        text: str = self._processor.apply_chat_template(
-            chat_messages(job.request.messages), tokenize=False, add_generation_prompt=True
-        )
+        text = prompt_text(self._processor, self._chat, job.request.messages)
         start = self._tokenizer.bos_token
         if start and text.startswith(start) and self._starts_by_itself():
             text = text[len(start) :]  # else it would stand there twice
@@ -319,10 +338,9 @@ class VllmAudioLM(AudioLM):
         Raises:
             ModelError: Otherwise: the scores that follow would be chance.
         """
-        expected_of = AUDIO_TOKENS[self._card.audio_tokens]
-        window = int((self.max_audio_s or 1e9) * self.sampling_rate_hz)
-        expected = sum(expected_of(len(clip), window) for clip in ask.clips)
-        if abs(answer.audio_tokens - expected) > len(ask.clips):
+        window = self.max_audio_s
+        if not audio_arrived(self._card, answer.audio_tokens, ask.clips, window):
+            expected = expected_tokens(self._card, ask.clips, window) or "some"
             raise ModelError(
                 f"the audio did not reach the model: in vLLM {self._card.name} was given "
                 f"{answer.audio_tokens} audio tokens where the clips make {expected}. This version "

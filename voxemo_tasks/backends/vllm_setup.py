@@ -8,29 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 
 from ..errors import ModelError, OptionError
 from ..records import Json
 from ..specs import ModelCard
+from .loading import check_engine, digest_of_folder, first_line
 
 
-def check_engine(card: ModelCard, version: str) -> None:
+def check_vllm(card: ModelCard, version: str) -> None:
     """Refuse a family that vLLM does not run, and versions that are known to break it.
+
+    The version is that of the module: a CPU build goes by another name than ``vllm`` as a package.
 
     Raises:
         ModelError: Naming the version and the range.
     """
-    wanted = card.engines.get("vllm")
-    if wanted is None:
-        raise ModelError(
-            f"the card of {card.name} does not name vLLM among its engines "
-            f"({', '.join(sorted(card.engines))}); use --model hf-audiolm"
-        )
-    if not SpecifierSet(wanted).contains(version, prereleases=True):
-        raise ModelError(
-            f"{card.name} needs vllm{wanted}, found {version}; install another version"
-        )
+    check_engine(card, "vllm", version)
     for text in card.known_bad:
         bad = Requirement(text)
         if bad.name == "vllm" and bad.specifier.contains(version, prereleases=True):
@@ -62,27 +55,31 @@ def read_options(options: Mapping[str, Any] | str | None) -> Json:
     return dict(options)
 
 
-def find_adapter(lora: str | None, card: ModelCard, source: Path) -> Path | None:
-    """The adapter's folder: the one asked for, else the card's inside the checkpoint, else none.
+def local_adapter(adapter: tuple[str, str, str], revision: str | None) -> tuple[str, Path]:
+    """Identity of an adapter and its folder on this machine, fetched from the hub where it is there.
+
+    Args:
+        adapter: Name, source and subfolder, as :func:`~voxemo_tasks.backends.adapters.adapter_of`
+            gives them.
+        revision: Of the hub's repository.
 
     Raises:
-        ModelError: For a folder that holds no adapter.
+        ModelError: Where the hub has none.
     """
-    if lora is None:
-        named = getattr(card, "adapter", None)
-        if named is None or not source.is_dir():
-            return None
-        folder = source / str(named)
-    elif str(lora).lower() == "none":
-        return None
-    else:
-        folder = Path(str(lora)).expanduser().absolute()
-    if not (folder / "adapter_config.json").is_file():
-        raise ModelError(
-            f"lora={folder}: no adapter_config.json there; give the folder that PEFT saved, or "
-            "lora=none"
+    name, source, subfolder = adapter
+    if not subfolder:
+        return f"{name}:sha256:{digest_of_folder(Path(source))}", Path(source)
+    import huggingface_hub
+
+    try:
+        snapshot = huggingface_hub.snapshot_download(
+            source, revision=revision, allow_patterns=[f"{subfolder}/*"]
         )
-    return folder
+    except Exception as error:  # the hub's client raises many kinds
+        raise ModelError(
+            f"the adapter {name} of {source} could not be fetched ({first_line(error)})"
+        ) from error
+    return f"{name}@{revision or 'default'}", Path(snapshot) / subfolder
 
 
 def adapter_rank(folder: Path) -> int:
