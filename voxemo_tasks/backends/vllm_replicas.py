@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
+import multiprocessing.util
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -94,6 +96,9 @@ class Replicas:
 
     def __init__(self, setup: Setup, count: int, tensor_parallel: int) -> None:
         spawn = multiprocessing.get_context("spawn")
+        # Registered after multiprocessing.util's own, so it runs first: that one waits for
+        # children, and these wait for their parent to hang up.
+        atexit.register(self.close)
         named = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._lines: list[Any] = []
         self._processes: list[Any] = []
@@ -160,6 +165,7 @@ class Replicas:
         return every[0] | {name: sum(facts[name] for facts in every) for name in counted}
 
     def close(self) -> None:
+        atexit.unregister(self.close)
         for line in self._lines:
             line.close()
         for process in self._processes:
