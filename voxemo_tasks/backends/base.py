@@ -57,6 +57,7 @@ class Generated:
     finish_reason: Literal["stop", "length"] = "stop"
     n_tokens: int | None = None
     error: str | None = None
+    logprob: float | None = None
 
 
 class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
@@ -160,6 +161,11 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     def min_audio_s(self) -> float:
         """Shorter clips cannot be given to the model."""
         return 0.0
+
+    @property
+    def clips_ahead(self) -> int:
+        """Clips that may be decoded and waiting: what bounds memory ahead of the engine."""
+        return max(2 * self.batch, self._decode_workers)
 
     def engine_facts(self) -> Json:
         """For the session record: facts that should not change replies."""
@@ -333,9 +339,8 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     def _batches(self, jobs: list[Job]) -> Generator[list[Job], None, None]:
         """Batches of decoded jobs; a job that cannot be given to the engine is alone in its own."""
         refs = without_repeats(ref for job in jobs for ref in job.request.audio)
-        ahead = max(2 * self.batch, self._decode_workers)
         decoded = decode_ahead(
-            refs, self.sampling_rate_hz, workers=self._decode_workers, ahead=ahead
+            refs, self.sampling_rate_hz, workers=self._decode_workers, ahead=self.clips_ahead
         )
         with closing(decoded):
             last_ref: AudioRef | None = None
@@ -452,6 +457,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             seconds_supplied=round(job.seconds, 6) if job.audio else None,
             seconds_heard=None if failed else round(heard, 6),
             n_tokens=generated.n_tokens,
+            logprob=generated.logprob,
             error=generated.error,
         )
 

@@ -1,0 +1,133 @@
+"""What must hold before vLLM is started: versions, families, adapters, options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from ..errors import ModelError, OptionError
+from ..records import Json
+from ..specs import ModelCard
+from .loading import check_engine, digest_of_folder, first_line
+
+
+def check_vllm(card: ModelCard, version: str) -> None:
+    """Refuse a family that vLLM does not run, and versions that are known to break it.
+
+    The version is that of the module: a CPU build goes by another name than ``vllm`` as a package.
+
+    Raises:
+        ModelError: Naming the version and the range.
+    """
+    check_engine(card, "vllm", version)
+    for text in card.known_bad:
+        bad = Requirement(text)
+        if bad.name == "vllm" and bad.specifier.contains(version, prereleases=True):
+            raise ModelError(
+                f"{card.name} is known to fail under vllm {version} ({text}); install another "
+                "version. What was seen is in the notes of the model's card"
+            )
+
+
+def read_options(options: Mapping[str, Any] | str | None) -> Json:
+    """``engine_options`` as a mapping.
+
+    Raises:
+        OptionError: For text that is no JSON object.
+
+    Example:
+        >>> read_options('{"block_size": 32}')
+        {'block_size': 32}
+    """
+    if isinstance(options, str):
+        try:
+            options = json.loads(options)
+        except json.JSONDecodeError as error:
+            raise OptionError(f"engine_options={options!r}: not JSON ({error})") from error
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise OptionError(f"engine_options={options!r}: expected an object of vLLM's keywords")
+    return dict(options)
+
+
+def local_adapter(adapter: tuple[str, str, str], revision: str | None) -> tuple[str, Path]:
+    """Identity of an adapter and its folder on this machine, fetched from the hub where it is there.
+
+    Args:
+        adapter: Name, source and subfolder, as :func:`~voxemo_tasks.backends.adapters.adapter_of`
+            gives them.
+        revision: Of the hub's repository.
+
+    Raises:
+        ModelError: Where the hub has none.
+    """
+    name, source, subfolder = adapter
+    if not subfolder:
+        return f"{name}:sha256:{digest_of_folder(Path(source))}", Path(source)
+    import huggingface_hub
+
+    try:
+        snapshot = huggingface_hub.snapshot_download(
+            source, revision=revision, allow_patterns=[f"{subfolder}/*"]
+        )
+    except Exception as error:  # the hub's client raises many kinds
+        raise ModelError(
+            f"the adapter {name} of {source} could not be fetched ({first_line(error)})"
+        ) from error
+    return f"{name}@{revision or 'default'}", Path(snapshot) / subfolder
+
+
+def adapter_rank(folder: Path) -> int:
+    """Rank of an adapter, rounded up to one that vLLM takes.
+
+    Raises:
+        ModelError: For an ``adapter_config.json`` without a rank.
+    """
+    file = folder / "adapter_config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        ranks = [int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{file}: no rank 'r' could be read ({error})") from error
+    allowed = (8, 16, 32, 64, 128, 256, 320, 512)
+    fitting = next((rank for rank in allowed if rank >= max(ranks)), None)
+    if fitting is None:
+        raise ModelError(f"{file}: rank {max(ranks)}; vLLM takes up to {allowed[-1]}")
+    return fitting
+
+
+def end_ids(source: str, revision: str | None, tokenizer: Any) -> list[int]:
+    """End tokens of the checkpoint: what ``generation_config="vllm"`` would lose."""
+    from transformers import GenerationConfig
+
+    try:
+        ids = GenerationConfig.from_pretrained(source, revision=revision).eos_token_id
+    except (OSError, ValueError):
+        ids = None
+    if ids is None:
+        ids = tokenizer.eos_token_id
+    return sorted({ids} if isinstance(ids, int) else set(ids or ()))
+
+
+def positive(name: str, value: Any) -> int:
+    """A model argument as an integer of at least 1.
+
+    Raises:
+        OptionError: For anything else.
+
+    Example:
+        >>> positive("max_num_seqs", "16")
+        16
+    """
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1:
+        raise OptionError(f"{name}={value!r}: expected a positive integer")
+    return number
