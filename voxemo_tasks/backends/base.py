@@ -27,6 +27,7 @@ from ..errors import AudioError, ModelError, OptionError, RunFailedError, StoreE
 from ..home import home
 from ..records import AudioRef, Json, Reply, Request, Response, digest_of
 from ..store import Asked, RunStore, reply_key, request_key
+from . import canaries
 from .requests import (
     Folded,
     Job,
@@ -66,6 +67,8 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         store_parent: Default ``$VOXEMO_HOME/runs``.
         batch_size: Requests a batch, or ``auto``.
         decode_workers: Threads that decode audio ahead of the engine.
+        canaries: Whether fixed clips are asked about before the first batch, to find an engine that
+            answers nonsense (:mod:`.canaries`): ``on``, ``off``, or ``auto`` (as the backend has it).
 
     Raises:
         OptionError: For an argument that the backend does not have, or a batch size that is none.
@@ -75,6 +78,10 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     sampling_rate_hz: ClassVar[int] = 16_000
     keeps_clips_whole: ClassVar[bool] = False
     """Whether all jobs of a clip come in one batch, even where they are more than a batch."""
+    canary_requests: ClassVar[int] = len(canaries.ASKED)
+    """Canaries that are asked under ``canaries=auto``; 0 is none."""
+    seeds_each_row: ClassVar[bool] = False
+    """Whether a sampled reply depends on its own seed and not on the batch that it is drawn in."""
 
     def __init__(
         self,
@@ -83,6 +90,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         store_parent: str | None = None,
         batch_size: int | str | None = 1,
         decode_workers: int = 2,
+        canaries: str = "auto",
         **unknown: Any,
     ) -> None:
         super().__init__()
@@ -93,12 +101,20 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             )
         self.batch, self.batch_is_auto = parse_batch_size(batch_size)
         self._decode_workers = max(1, int(decode_workers))
+        self._canaries = self._canaries_wanted(canaries)
         self._place = (store, store_parent)
         self._store: RunStore | None = None
         self._successes = 0
         self._failures = 0
         if kept is not None:
             kept.append(self)
+
+    @classmethod
+    def _canaries_wanted(cls, asked: object) -> int:
+        mode = canaries.parse_canaries(asked)
+        if mode == "off":
+            return 0
+        return cls.canary_requests or (len(canaries.ASKED) if mode == "on" else 0)
 
     @classmethod
     def _argument_names(cls) -> list[str]:
@@ -145,6 +161,10 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         """For the session record: facts that should not change replies."""
         return {}
 
+    def adapter_at_work(self, job: Job) -> bool | None:
+        """Whether the adapter changes what is said of a clip; ``None``: none, or not known."""
+        return None
+
     def after_failure(self, error: Exception) -> None:
         """Clean up after a failed batch (free memory, say)."""
 
@@ -179,6 +199,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         if replies:
             log.info("%d replies are stored already; %d requests to ask", len(replies), len(jobs))
         try:
+            self._ask_canaries(jobs)
             self._answer(group_by_audio(jobs), replies, disable_tqdm)
             self.store.finish()
         finally:
@@ -283,6 +304,27 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                 total,
                 self.max_audio_s or 0.0,
                 self.name,
+            )
+
+    def _ask_canaries(self, jobs: Sequence[Job]) -> None:
+        """Once a model, and only where there is something to ask.
+
+        Raises:
+            ModelError: Where the canaries say that the engine's replies would be worth nothing.
+        """
+        if not jobs or not self._canaries:
+            return
+        verdict = canaries.ask(self, jobs[0].request.decoding, self._canaries)
+        self._canaries = 0
+        self.store.note({"canaries": verdict.to_json()})
+        for warning in verdict.warnings:
+            log.warning("canaries: %s", warning)
+        if verdict.stop:
+            raise ModelError(
+                f"the run was stopped before its first batch: {verdict.stop}. Nothing was counted. "
+                "Fixed clips were asked about (silence, a tone, vowels; see `canaries` in the "
+                "session's record of the run folder); if this is how the model is, say canaries=off "
+                "in --model_args"
             )
 
     def _batches(self, jobs: list[Job]) -> Generator[list[Job], None, None]:

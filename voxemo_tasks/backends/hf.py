@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ModelError, OptionError
 from ..records import Decoding, Json, digest_of
@@ -56,6 +56,7 @@ class HfAudioLM(AudioLM):
     """
 
     keeps_clips_whole = True
+    seeds_each_row: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -339,6 +340,17 @@ class HfAudioLM(AudioLM):
             with self._torch.inference_mode():
                 logits.append(self._model(**inputs).logits[:, -1].float())
         return self._torch.cat(logits)
+
+    def adapter_at_work(self, job: Job) -> bool | None:
+        if self._adapter is None:
+            return None
+        with_it = self._next_logits([job])
+        self._model.disable_adapters()
+        try:
+            without = self._next_logits([job])
+        finally:
+            self._model.enable_adapters()
+        return not self._torch.equal(with_it, without)
 
     def _on_device(self, inputs: Any) -> Any:
         inputs = inputs.to(self._device)
