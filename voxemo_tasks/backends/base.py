@@ -391,6 +391,10 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             self._stop_if_broken(responses)
         return responses
 
+    def isolated(self, jobs: Sequence[Job]) -> list[list[Generated]]:
+        """Replies of a batch where a failure costs one job and not its neighbours; not stored."""
+        return self._isolate(jobs)
+
     def _isolate(self, batch: Sequence[Job]) -> list[list[Generated]]:
         """Generate; where that fails, halve until the job that fails is alone."""
         try:
