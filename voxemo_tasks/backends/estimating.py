@@ -42,6 +42,10 @@ AUDIO_TOKENS_A_SECOND = 25.0
 ENCODER_POSITIONS_A_SECOND = 50.0
 """Of a Whisper-like encoder: mel frames of 10 ms, halved."""
 
+WHISPER_ENCODER = 640_000_000
+"""Parameters of the encoder of Whisper large-v3, from which Qwen2-Audio's and Voxtral's are made
+(Chu et al., 2024, arXiv:2407.10759; Liu et al., 2025, arXiv:2507.13264)."""
+
 TEMPLATE_TOKENS = 20
 """Of a chat template, where it cannot be written out."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..backends.estimating import ENCODER_POSITIONS_A_SECOND, Work
@@ -61,7 +61,7 @@ class Counted:
         corpus: Its corpus.
         basis: ``prepared``, ``published counts``, or ``not known``.
         clips: Utterance → seconds; made-up names where the corpus is not prepared.
-        work: What is to be done for this task alone.
+        questions: Question → what it takes, without what is the clips' own.
         notes: What the reader must know.
     """
 
@@ -69,8 +69,13 @@ class Counted:
     corpus: str
     basis: str
     clips: Mapping[str, float]
-    work: Work
+    questions: Mapping[str, Work]
     notes: Sequence[str] = ()
+
+    @property
+    def work(self) -> Work:
+        """What is to be done for this task alone."""
+        return total_of([self])
 
     def to_json(self) -> Json:
         return {
@@ -184,7 +189,7 @@ def _count_prepared(
     for row in rows:
         asked.take(languages[row], float(seconds[row] or ASSUMED_CLIP_S))
     clips = {ids[row]: float(seconds[row] or ASSUMED_CLIP_S) for row in rows}
-    return Counted(task, card.id, "prepared", clips, asked.work(clips.values()))
+    return Counted(task, card.id, "prepared", clips, asked.questions())
 
 
 def _count_published(
@@ -199,7 +204,7 @@ def _count_published(
     n = card.expected.utterances
     if n is None:
         lacking = "the card has no published count of utterances: left out of the totals"
-        return Counted(task, card.id, "not known", {}, Work(), [lacking])
+        return Counted(task, card.id, "not known", {}, {}, [lacking])
     if card.expected.hours is None:
         seconds = ASSUMED_CLIP_S
         notes.append(f"the card has no hours: {ASSUMED_CLIP_S:g} s a clip assumed")
@@ -215,7 +220,10 @@ def _count_published(
     clips = {str(i): seconds for i in range(limited(n, limit))}
     for _ in clips:
         asked.take(language, seconds)
-    return Counted(task, card.id, "published counts", clips, asked.work(clips.values()), notes)
+    return Counted(task, card.id, "published counts", clips, asked.questions(), notes)
+
+
+SUMS = ("requests", "text", "audio", "encoder", "made", "limit", "longest")
 
 
 class _Asking:
@@ -239,8 +247,7 @@ class _Asking:
         self._samples, self._temperature, _ = sampling_of(plan.options)
         self._seen: dict[str, Mean] = {}
         self._longest_text = 0.0
-        self._longest_audio = 0.0
-        self._sums = dict.fromkeys(("requests", "text", "audio", "encoder", "made", "limit"), 0.0)
+        self._sums: dict[str, dict[str, float]] = {}
 
     def look_at(self, document: Json) -> None:
         """Write out the requests of a document."""
@@ -262,7 +269,6 @@ class _Asking:
 
     def take(self, language: str | None, seconds: float) -> None:
         """Count the requests of one utterance."""
-        sums = self._sums
         for member in self._plan.members({"language": language}):
             seen = self._seen.get(member.id)
             if seen is None:  # a language that is rare: as the others
@@ -272,6 +278,7 @@ class _Asking:
                 text, factor = _mean(seen.text), seen.factor
             audio = factor * self._ears.audio(seconds)
             most = self._limit(member)
+            sums = self._sums.setdefault(member.id, dict.fromkeys(SUMS, 0.0))
             sums["requests"] += 1
             sums["text"] += text
             sums["audio"] += audio
@@ -279,33 +286,29 @@ class _Asking:
             sums["limit"] += most
             bare = member.prompt.tier in self._bare
             sums["made"] += min(most, SHORT_ANSWER) if bare else LONG_SHARE * most
-            self._longest_audio = max(self._longest_audio, audio + most)
+            sums["longest"] = max(sums["longest"], audio + most)
 
     def _limit(self, member: Any) -> int:
         decoding = decoding_of(member.prompt, temperature=self._temperature)
         return decoding.with_gen_kwargs(self._gen_kwargs).max_new_tokens
 
-    def work(self, seconds: Any) -> Work:
-        """The sums, as work of a task alone."""
-        lengths = list(seconds)
-        sums, k = self._sums, self._samples
-        requests = sums["requests"] or 1.0
-        each = len(lengths) / requests  # a clip's part of its requests
-        return Work(
-            clips=len(lengths),
-            requests=sums["requests"],
-            replies=sums["requests"] * k,
-            audio_s=sum(lengths),
-            encoder_clips=sums["encoder"] * each,
-            encoder_replies=sums["encoder"] * k,
-            audio_clips=sums["audio"] * each,
-            audio_replies=sums["audio"] * k,
-            text_requests=sums["text"],
-            text_replies=sums["text"] * k,
-            generated=sums["made"] * k,
-            generated_limit=sums["limit"] * k,
-            longest=self._longest_audio + self._longest_text,
-        )
+    def questions(self) -> dict[str, Work]:
+        """What each question takes."""
+        k = self._samples
+        return {
+            name: Work(
+                requests=sums["requests"],
+                replies=sums["requests"] * k,
+                encoder_replies=sums["encoder"] * k,
+                audio_replies=sums["audio"] * k,
+                text_requests=sums["text"],
+                text_replies=sums["text"] * k,
+                generated=sums["made"] * k,
+                generated_limit=sums["limit"] * k,
+                longest=sums["longest"] + self._longest_text,
+            )
+            for name, sums in self._sums.items()
+        }
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -313,23 +316,31 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def total_of(tasks: Sequence[Counted]) -> Work:
-    """The work of all tasks in one run: a clip that several ask about is encoded once for them."""
-    total = Work()
-    for counted in tasks:
-        total += counted.work
+    """The work of tasks in one run.
+
+    A question that two tasks put to a corpus (an ensemble under several tiers) is asked once, and a
+    clip that several ask about is encoded once for all of them.
+    """
+    questions: dict[tuple[str, str], Work] = {}
     clips: dict[tuple[str, str], tuple[float, float, float]] = {}
     for counted in tasks:
-        n = max(1, len(counted.clips))
-        audio, encoder = counted.work.audio_clips / n, counted.work.encoder_clips / n
+        for name, work in counted.questions.items():
+            old = questions.get((counted.corpus, name))
+            if old is None or old.requests < work.requests:
+                questions[counted.corpus, name] = work
+        mine = sum(counted.questions.values(), Work())
+        audio, encoder = (
+            x / (mine.replies or 1.0) for x in (mine.audio_replies, mine.encoder_replies)
+        )
+        scale = sum(counted.clips.values()) / (len(counted.clips) or 1) or 1.0
         for name, seconds in counted.clips.items():
-            old = clips.get((counted.corpus, name), (0.0, 0.0, 0.0))
-            clips[counted.corpus, name] = (seconds, max(old[1], audio), max(old[2], encoder))
-    return Work(
-        **{name: getattr(total, name) for name in Work.__slots__}
-        | {
-            "clips": len(clips),
-            "audio_s": sum(c[0] for c in clips.values()),
-            "audio_clips": sum(c[1] for c in clips.values()),
-            "encoder_clips": sum(c[2] for c in clips.values()),
-        }
+            of_clip = (seconds, audio * seconds / scale, encoder * seconds / scale)
+            clips[counted.corpus, name] = max(of_clip, clips.get((counted.corpus, name), of_clip))
+    total = sum(questions.values(), Work())
+    return replace(
+        total,
+        clips=len(clips),
+        audio_s=sum(c[0] for c in clips.values()),
+        audio_clips=sum(c[1] for c in clips.values()),
+        encoder_clips=sum(c[2] for c in clips.values()),
     )

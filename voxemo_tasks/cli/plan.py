@@ -22,7 +22,7 @@ from ..records import Json, Request
 from ..results.table import align
 from ..specs import ModelCard
 from . import counting
-from .run import check_model, check_names, check_options, task_names
+from .run import _rename, check_model, check_names, check_options, task_names
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,9 @@ def run(argv: Sequence[str]) -> int:
     from ..tasks import register_models
 
     register_models()
-    args = HarnessCLI()._parser.parse_args(["run", *rest])
+    harness = HarnessCLI()
+    _rename(harness._parser)
+    args = harness._parser.parse_args(["run", *rest])
     plan = plan_of(args, own)
     print(json.dumps(plan, indent=2, ensure_ascii=False) if own.json else shown(plan))
     return 0
@@ -233,10 +235,15 @@ def _checkpoint(pretrained: str, model_args: Mapping[str, Any]) -> Subject:
         parameters = est.named_parameters(pretrained)
         size = None
         if parameters is not None:
-            size = est.Size(parameters, 0, None, f"the name {pretrained!r}")
+            encoder = est.WHISPER_ENCODER if _padded(card, 30.0) is not None else 0
+            size = est.Size(parameters, encoder, None, f"the name {pretrained!r}")
         subject = _by_card(pretrained, card, size)
         subject.notes.append(f"{pretrained} is not on this disk; its card and name were used")
-        if size is None:
+        if size is not None and size.encoder:
+            subject.notes.append("its audio encoder is taken to be Whisper large's: 0.64 x 10^9")
+        elif size is not None:
+            subject.notes.append("the size of its audio encoder is not known: its work is left out")
+        else:
             subject.notes.append("its size is not known: say --parameters-b for time and memory")
         return subject
     local = Checkpoint(pretrained, str(folder), found.local, found.synthetic)
