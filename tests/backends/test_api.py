@@ -71,6 +71,7 @@ def model(tmp_path: Path) -> Callable[..., ApiAudioLM]:
 
     def make(server: Loopback, **arguments: Any) -> ApiAudioLM:
         options = {"model": "x", "timeout_s": 20, "retries": 2, "store": str(tmp_path / "run")}
+        options["canaries"] = "off"
         return ApiAudioLM(server.url, **options | {"endpoint": "loopback"} | arguments)
 
     return make
@@ -813,12 +814,13 @@ def test_a_user_finds_the_key_nowhere(
 
     done = command(f"base_url={there.url},model=org/x,endpoint=here,api_key_env=MY_KEY")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert [ask.headers["authorization"] for ask in there.asks] == [f"Bearer {KEY}"] * 4
+    canaries = ApiAudioLM.canary_requests
+    assert [a.headers["authorization"] for a in there.asks] == [f"Bearer {KEY}"] * (4 + canaries)
     (results,) = tmp_path.glob("out/x-*/results.json")
     told = json.loads(results.read_text())
     assert (told["model"]["endpoint"], told["model"]["model"]) == ("here", "org/x")
     (session,) = told["sessions"]
-    assert session["engine"]["usage"]["audio_tokens"] == 4 * 80
+    assert session["engine"]["usage"]["audio_tokens"] == (4 + canaries) * 80
     refused = command(f"base_url={there.url},model=x,api_key={KEY}")
     assert refused.returncode == 2
     assert "api_key= is refused" in refused.stderr

@@ -59,6 +59,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 def load(folder: Path, tmp_path: Path, run: str = "run", **options: Any) -> Any:
     try:
+        options.setdefault("canaries", "off")  # toy weights say toy things
         return HfAudioLM(str(folder), store=str(tmp_path / run), device="cpu", **options)
     except ModelError as error:
         if "which is not installed" in str(error):
@@ -123,6 +124,25 @@ def test_replies_in_a_batch_equal_single_ones(
     assert [reply.error for reply in replies] == [None] * 5
     together = load(folder, tmp_path, "five", batch_size=5).generate_until(asked, True)
     assert [str(r) for r in together] == [str(r) for r in replies]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_shared_prefix_gives_the_plain_replies_or_is_given_up(
+    name: str, built: Any, clip: Any, instance: Any, tmp_path: Path
+) -> None:
+    """Whatever a family does with positions, adapters and masks, ``auto`` changes no reply."""
+    refs = [clip(f"s{i}", 0.5 + 0.4 * i) for i in range(2)]
+    asked = [instance(ref, text) for text in ("What emotion?", "Sad or angry?") for ref in refs]
+    folder = built(name)
+    plain = load(folder, tmp_path, "plain", batch_size=4, share_prefix="off")
+    shared = load(folder, tmp_path, "shared", batch_size=4)
+    wanted = [str(reply) for reply in plain.generate_until(asked, True)]
+    assert [str(reply) for reply in shared.generate_until(asked, True)] == wanted
+    facts = shared.engine_facts()["shared_prefix"]
+    if facts is None:
+        assert shared._card.processor_call == "chat_template_only"
+    else:
+        assert facts["used"] or facts["off_because"] or facts["not_shared"]
 
 
 def asked_again(first: Instance) -> AudioRef:

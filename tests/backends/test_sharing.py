@@ -74,6 +74,7 @@ def answered(
         device="cpu",
         batch_size=batch,
         share_prefix=mode,
+        canaries="off",
     )
     replies = model.generate_until(queue, True)
     assert [getattr(r, "error", None) for r in replies] == [None] * len(queue)

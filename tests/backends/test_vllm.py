@@ -66,6 +66,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmAudioLM]:
     """One engine for most tests: starting one takes seconds."""
     folder = tmp_path_factory.mktemp("vllm")
     options = SMALL | {"engine_options": FEW_BLOCKS}
+    options["canaries"] = "off"
     model = VllmAudioLM("voxemo-tiny", store=str(folder), logprobs=True, **options)
     yield model
     model.close()
@@ -418,12 +419,17 @@ def test_scores_are_those_of_a_forward_pass_and_of_prompt_logprobs(
 ) -> None:
     model = fresh()
     jobs = [job_of(instance(clip(f"c{i}", 0.5 + i))) for i in range(2)]
-    scores = model.score(jobs, [LABELS, ["", *LABELS[:2]]])
+    scores = model.score(jobs, [LABELS, ["", *LABELS[:2]]], ended=False)
     for job, found in zip(jobs, (scores[0], scores[1][1:]), strict=True):
         for text, value in zip(LABELS, found, strict=False):
             assert value == pytest.approx(teacher_forced(job, text, end=False), abs=2e-3)
     assert scores[1][0] == 0.0
     assert len(scores[0]) == len(LABELS)
+    # Ending there costs something, and never more than the end token that ends it.
+    whole = model.score(jobs[:1], [LABELS])[0]
+    for text, value, begun in zip(LABELS, whole, scores[0], strict=True):
+        assert begun > value
+        assert value >= teacher_forced(jobs[0], text, end=True) - 2e-3
     # The other road of vLLM itself.
     start = tuple(model._tokenizer(model._render(jobs[0])).input_ids)
     silence = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
@@ -512,7 +518,9 @@ def test_two_replicas_answer_as_one(
     asked[1] = instance(refs[1], "Listen to the voice. " * 400)
     queue = [one for one in asked for _ in range(2)]
     alone = fresh().generate_until(queue, True)
-    two = VllmAudioLM("voxemo-tiny", store=str(tmp_path / "two"), data_parallel_size=2, **SMALL)
+    two = VllmAudioLM(
+        "voxemo-tiny", store=str(tmp_path / "two"), data_parallel_size=2, canaries="off", **SMALL
+    )
     try:
         assert two.fingerprint() == fresh().fingerprint()
         assert two.batch == 512

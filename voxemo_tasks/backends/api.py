@@ -72,6 +72,7 @@ class ApiAudioLM(AudioLM):
     """
 
     structures = True
+    canary_requests = 2
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ from ..errors import AudioError, ModelError, OptionError, RunFailedError, StoreE
 from ..home import home
 from ..records import AudioRef, Json, Reply, Request, Response, digest_of
 from ..store import Asked, RunStore, reply_key, request_key
+from . import canaries
 from .likelihood import as_reply, flat
 from .requests import (
     Folded,
@@ -68,6 +69,8 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         store_parent: Default ``$VOXEMO_HOME/runs``.
         batch_size: Requests a batch, or ``auto``.
         decode_workers: Threads that decode audio ahead of the engine.
+        canaries: Whether fixed clips are asked about before the first batch, to find an engine that
+            answers nonsense (:mod:`.canaries`): ``on``, ``off``, or ``auto`` (as the backend has it).
 
     Raises:
         OptionError: For an argument that the backend does not have, or a batch size that is none.
@@ -79,6 +82,10 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     """Whether the engine can hold a reply to a JSON schema."""
     keeps_clips_whole: ClassVar[bool] = False
     """Whether all jobs of a clip come in one batch, even where they are more than a batch."""
+    canary_requests: ClassVar[int] = len(canaries.ASKED)
+    """Canaries that are asked under ``canaries=auto``; 0 is none."""
+    seeds_each_row: ClassVar[bool] = False
+    """Whether a sampled reply depends on its own seed and not on the batch that it is drawn in."""
 
     def __init__(
         self,
@@ -87,6 +94,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         store_parent: str | None = None,
         batch_size: int | str | None = 1,
         decode_workers: int = 2,
+        canaries: str = "auto",
         **unknown: Any,
     ) -> None:
         super().__init__()
@@ -97,12 +105,20 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             )
         self.batch, self.batch_is_auto = parse_batch_size(batch_size)
         self._decode_workers = max(1, int(decode_workers))
+        self._canaries = self._canaries_wanted(canaries)
         self._place = (store, store_parent)
         self._store: RunStore | None = None
         self._successes = 0
         self._failures = 0
         if kept is not None:
             kept.append(self)
+
+    @classmethod
+    def _canaries_wanted(cls, asked: object) -> int:
+        mode = canaries.parse_canaries(asked)
+        if mode == "off":
+            return 0
+        return cls.canary_requests or (len(canaries.ASKED) if mode == "on" else 0)
 
     @classmethod
     def _argument_names(cls) -> list[str]:
@@ -131,13 +147,14 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         """
 
     def score(
-        self, jobs: Sequence[Job], continuations: Sequence[Sequence[str]]
+        self, jobs: Sequence[Job], continuations: Sequence[Sequence[str]], *, ended: bool = True
     ) -> list[list[float]]:
-        """Log-probability, in nats, that a job's reply is exactly a text and then ends.
+        """Log-probability, in nats, that a job's reply begins with a text, and then ends.
 
         Args:
             jobs: Decoded jobs.
             continuations: Per job, the texts to score; none of them empty.
+            ended: Whether the reply must end there, by any of the end tokens.
 
         Raises:
             ModelError: Here, for a backend without log-probabilities.
@@ -170,6 +187,10 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     def engine_facts(self) -> Json:
         """For the session record: facts that should not change replies."""
         return {}
+
+    def adapter_at_work(self, job: Job) -> bool | None:
+        """Whether the adapter changes what is said of a clip; ``None``: none, or not known."""
+        return None
 
     def after_failure(self, error: Exception) -> None:
         """Clean up after a failed batch (free memory, say)."""
@@ -216,6 +237,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         if replies:
             log.info("%d replies are stored already; %d requests to ask", len(replies), len(jobs))
         try:
+            self._ask_canaries(jobs)
             self._answer(group_by_audio(jobs), replies, disable_tqdm)
             self.store.finish()
         finally:
@@ -336,6 +358,27 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         for batch in batches:
             yield self._run(batch)
 
+    def _ask_canaries(self, jobs: Sequence[Job]) -> None:
+        """Once a model, and only where there is something to ask.
+
+        Raises:
+            ModelError: Where the canaries say that the engine's replies would be worth nothing.
+        """
+        if not jobs or not self._canaries:
+            return
+        verdict = canaries.ask(self, jobs[0].request.decoding, self._canaries)
+        self._canaries = 0
+        self.store.note({"canaries": verdict.to_json()})
+        for warning in verdict.warnings:
+            log.warning("canaries: %s", warning)
+        if verdict.stop:
+            raise ModelError(
+                f"the run was stopped before its first batch: {verdict.stop}. Nothing was counted. "
+                "Fixed clips were asked about (silence, a tone, vowels; see `canaries` in the "
+                "session's record of the run folder); if this is how the model is, say canaries=off "
+                "in --model_args"
+            )
+
     def _batches(self, jobs: list[Job]) -> Generator[list[Job], None, None]:
         """Batches of decoded jobs; a job that cannot be given to the engine is alone in its own."""
         refs = without_repeats(ref for job in jobs for ref in job.request.audio)
@@ -398,6 +441,10 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         if refused is None:
             self._stop_if_broken(responses)
         return responses
+
+    def isolated(self, jobs: Sequence[Job]) -> list[list[Generated]]:
+        """Replies of a batch where a failure costs one job and not its neighbours; not stored."""
+        return self._isolate(jobs)
 
     def _isolate(self, batch: Sequence[Job]) -> list[list[Generated]]:
         """Generate; where that fails, halve until the job that fails is alone."""

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ModelError, OptionError
 from ..records import Decoding, Json, digest_of
@@ -57,6 +57,7 @@ class HfAudioLM(AudioLM):
     """
 
     keeps_clips_whole = True
+    seeds_each_row: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -126,7 +127,11 @@ class HfAudioLM(AudioLM):
         if max_batch_size is not None:
             self.batch = min(self.batch, int(max_batch_size))
         self._forward_is_plain = False
-        self._sharing = None if mode == "off" else self._make_sharing(mode)
+        # Such a processor makes no text of a prompt that could be cut after its audio.
+        no_text = self._card.processor_call == "chat_template_only"
+        if no_text and mode == "on":
+            raise ModelError(f"share_prefix=on: prompts of {self._card.name} cannot be cut")
+        self._sharing = None if mode == "off" or no_text else self._make_sharing(mode)
 
     def _make_sharing(self, mode: str) -> Sharing:
         from .prefix import PrefixSharer
@@ -286,9 +291,9 @@ class HfAudioLM(AudioLM):
         ]
 
     def score(
-        self, jobs: Sequence[Job], continuations: Sequence[Sequence[str]]
+        self, jobs: Sequence[Job], continuations: Sequence[Sequence[str]], *, ended: bool = True
     ) -> list[list[float]]:
-        """As in the base; a text is tokenized by itself, and any of the end tokens ends it."""
+        """As in the base; a text is tokenized by itself."""
         tokenizer = self._processor.tokenizer
         ids = [
             [list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
@@ -296,12 +301,12 @@ class HfAudioLM(AudioLM):
         ]
         if self._sharing is not None:
             with self._torch.inference_mode():
-                shared = self._sharing.score(jobs, ids, self.batch)
+                shared = self._sharing.score(jobs, ids, self.batch, ended=ended)
             if shared is not None:
                 return shared
-        return [self._score_plainly(job, of_job) for job, of_job in zip(jobs, ids, strict=True)]
+        return [self._score_plainly(job, some, ended) for job, some in zip(jobs, ids, strict=True)]
 
-    def _score_plainly(self, job: Job, ids: Sequence[list[int]]) -> list[float]:
+    def _score_plainly(self, job: Job, ids: Sequence[list[int]], ended: bool) -> list[float]:
         """One forward pass a batch of continuations, the audio encoded for each of them."""
         torch = self._torch
         self._require_plain_forward(job)
@@ -324,7 +329,7 @@ class HfAudioLM(AudioLM):
             ends = steps[:, :, self._end_ids].logsumexp(dim=-1)
             out += [
                 sum(float(steps[row, place, token]) for place, token in enumerate(one))
-                + float(ends[row, len(one)])
+                + (float(ends[row, len(one)]) if ended else 0.0)
                 for row, one in enumerate(some)
             ]
         return out
@@ -368,6 +373,17 @@ class HfAudioLM(AudioLM):
                 "readout=likelihood away for this family"
             )
         self._forward_is_plain = True
+
+    def adapter_at_work(self, job: Job) -> bool | None:
+        if self._adapter is None:
+            return None
+        with_it = self._next_logits([job])
+        self._model.disable_adapters()
+        try:
+            without = self._next_logits([job])
+        finally:
+            self._model.enable_adapters()
+        return not self._torch.equal(with_it, without)
 
     def _on_device(self, inputs: Any) -> Any:
         inputs = inputs.to(self._device)

@@ -11,6 +11,7 @@ continuation, but each of these reads the audio anew, since a cached prefix yiel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 Tokens = tuple[int, ...]
@@ -44,3 +45,16 @@ def logprob_of(tokens: Tokens, at: Mapping[Tokens, Mapping[int, float]]) -> floa
         -1.25
     """
     return sum((at[tokens[:j]][token] for j, token in enumerate(tokens)), 0.0)
+
+
+def log_sum(values: Sequence[float]) -> float:
+    """Logarithm of the summed exponentials of at least one value.
+
+    Example:
+        >>> round(log_sum([-1.0, -1.0]), 6)
+        -0.306853
+    """
+    top = max(values)
+    if top == -math.inf:
+        return top
+    return top + math.log(sum(math.exp(value - top) for value in values))

@@ -20,7 +20,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import ModelError, OptionError
 from ..records import Json, Request, digest_of
@@ -43,6 +43,8 @@ class ScriptedAudioLM(AudioLM):
     Raises:
         ModelError: For a file that is missing or has a bad row (with its line).
     """
+
+    canary_requests: ClassVar[int] = 0
 
     def __init__(
         self,

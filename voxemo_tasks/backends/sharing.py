@@ -191,7 +191,12 @@ class Sharing:
     # --- likelihood -------------------------------------------------------------------------
 
     def score(
-        self, jobs: Sequence[Job], ids: Sequence[Sequence[list[int]]], rows_at_once: int
+        self,
+        jobs: Sequence[Job],
+        ids: Sequence[Sequence[list[int]]],
+        rows_at_once: int,
+        *,
+        ended: bool = True,
     ) -> list[list[float]] | None:
         """Log-probability of continuations of each job; ``None`` where sharing is not possible."""
         if self.off_because is not None:
@@ -214,7 +219,8 @@ class Sharing:
                     rows = [(0, continuation) for continuation in ids[number]]
                     for start in range(0, len(rows), rows_at_once):
                         some = rows[start : start + rows_at_once]
-                        out[number] += [sum(x) for x in self.sharer.continuations(state, some)]
+                        found = self.sharer.continuations(state, some)
+                        out[number] += [sum(x if ended else x[:-1]) for x in found]
         except CannotShareError as error:
             self._turn_off(str(error))
             return None

@@ -30,7 +30,7 @@ from .families import (
 )
 from .loading import DTYPES, class_for, digest_of_folder, find, load
 from .requests import Job, Samples
-from .scoring import Tokens, logprob_of, nodes
+from .scoring import Tokens, log_sum, logprob_of, nodes
 from .vllm_engine import Answer, Ask, Engine, Engines, Setup, import_vllm
 from .vllm_replicas import Replicas
 from .vllm_setup import (
@@ -98,6 +98,9 @@ class VllmAudioLM(AudioLM):
         ModelError: Without vLLM; for a version, a family or a checkpoint that it cannot run.
         OptionError: For an argument out of range.
     """
+
+    structures = True
+    seeds_each_row = True
 
     def __init__(
         self,
@@ -366,21 +369,22 @@ class VllmAudioLM(AudioLM):
     # --- log-probabilities ------------------------------------------------------------------
 
     def score(
-        self, jobs: Sequence[Job], continuations: Sequence[Sequence[str]]
+        self, jobs: Sequence[Job], continuations: Sequence[Sequence[str]], *, ended: bool = True
     ) -> list[list[float]]:
         r"""Log-probability of given continuations after each job's prompt and audio.
 
         .. math:: \log p(c \mid x) = \sum_j \log p(c_j \mid x, c_{<j})
 
-        over the tokens of the text c as the tokenizer makes them by themselves, without an end
-        token; at temperature 1 whatever the decoding of the request. Natural logarithm.
+        over the tokens of the text c as the tokenizer makes them by themselves, and then (``ended``)
+        the sum over the end tokens; at temperature 1 whatever the decoding of the request. Natural logarithm.
 
         Args:
             jobs: What is asked. Clips that are not decoded yet are decoded here.
             continuations: For each job the texts, e.g. the labels of its menu.
+            ended: Whether the reply must end there.
 
         Returns:
-            For each job one value <= 0 a continuation, in order; 0 for an empty text.
+            For each job one value <= 0 a continuation, in order.
 
         Raises:
             OptionError: Where the two arguments differ in length.
@@ -395,13 +399,16 @@ class VllmAudioLM(AudioLM):
         out: list[list[float]] = []
         pairs = iter(zip(jobs, continuations, strict=True))
         while some := list(islice(pairs, self.batch)):
-            out += self._score(some)
+            out += self._score(some, ended)
         return out
 
-    def _score(self, pairs: Sequence[tuple[Job, Sequence[str]]]) -> list[list[float]]:
+    def _score(self, pairs: Sequence[tuple[Job, Sequence[str]]], ended: bool) -> list[list[float]]:
         asks: list[Ask] = []
         places: list[tuple[int, Tokens, list[int]]] = []
-        tokens = [[self._tokens(text) for text in texts] for _, texts in pairs]
+        ends: list[Tokens] = [(token,) for token in self._end_ids] if ended else [()]
+        tokens = [
+            [self._tokens(text) + end for text in texts for end in ends] for _, texts in pairs
+        ]
         heard: dict[str, Samples] = {}
         for number, (job, _) in enumerate(pairs):
             prompt = tuple(self._tokenizer(self._render(job)).input_ids)
@@ -418,9 +425,13 @@ class VllmAudioLM(AudioLM):
             self._check_audio_arrived(ask, answer)
             first = answer.first or {}
             found[number].setdefault(prefix, {}).update({token: first[token] for token in part})
-        return [
+        values = [
             [logprob_of(one, at) for one in several]
             for several, at in zip(tokens, found, strict=True)
+        ]
+        return [
+            [log_sum(one[at : at + len(ends)]) for at in range(0, len(one), len(ends))]
+            for one in values
         ]
 
     def _tokens(self, text: str) -> Tokens:

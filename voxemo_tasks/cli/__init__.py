@@ -16,7 +16,7 @@ FAILED = 3
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all sub-commands but ``run``, whose flags are lm-eval's own."""
+    """The parser of all sub-commands but ``run`` and ``plan``, whose flags are lm-eval's own."""
     from . import corpora, demo, imports, models, rooms, score, tasks, verbalize
 
     parser = argparse.ArgumentParser(
@@ -28,6 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_parser(subparsers)
     subparsers.add_parser(
         "run", help="evaluate a model: lm-eval's own flags, then the scorecard", add_help=False
+    )
+    subparsers.add_parser(
+        "plan", help="what a run will ask and cost, before it is started", add_help=False
     )
     score.add_parser(subparsers)
     imports.add_parser(subparsers)
@@ -48,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from .run import run
 
             return run(arguments[1:])
+        if arguments[:1] == ["plan"]:
+            from . import plan
+
+            return plan.run(arguments[1:])
         options = build_parser().parse_args(arguments)
         return int(options.func(options) or 0)
     except RunFailedError as error:

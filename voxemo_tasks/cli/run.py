@@ -55,7 +55,11 @@ def run(argv: Sequence[str]) -> int:
             raise
         raise OptionError(f"lm-eval: {error}") from error
     predict_only = bool(getattr(args, "predict_only", False))
-    status = conclude(predict_only=predict_only, multiverse=not own.no_sensitivity)
+    status = conclude(
+        predict_only=predict_only,
+        multiverse=not own.no_sensitivity,
+        check_again=0 if failure else own.determinism_check,
+    )
     if failure is not None:
         raise failure
     return status
@@ -71,11 +75,26 @@ def own_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--no-sensitivity", action="store_true")
-    return parser.parse_known_args(list(argv))
+    parser.add_argument("--determinism-check", default="0", metavar="N")
+    own, rest = parser.parse_known_args(list(argv))
+    own.determinism_check = count_of("--determinism-check", own.determinism_check)
+    return own, rest
+
+
+def count_of(flag: str, given: str) -> int:
+    """A number of things, 0 for none.
+
+    Raises:
+        OptionError: For anything else.
+    """
+    if not (given.isascii() and given.isdigit()):
+        raise OptionError(f"{flag} {given}: expected a whole number, 0 or more")
+    return int(given)
 
 
 OWN_HELP = """flags of voxemo beside those of lm-eval:
   --no-sensitivity   leave out how the scores move under other readings of the replies
+  --determinism-check N   ask again for N stored replies in other batches, and compare
 """
 
 
@@ -100,7 +119,7 @@ def refused_by_lm_eval(error: ValueError) -> bool:
     )
 
 
-def conclude(*, predict_only: bool, multiverse: bool = True) -> int:
+def conclude(*, predict_only: bool, multiverse: bool = True, check_again: int = 0) -> int:
     """Score every run folder that this process wrote; print tables and where the JSON is."""
     from ..backends import base
     from ..tasks import task
@@ -111,6 +130,8 @@ def conclude(*, predict_only: bool, multiverse: bool = True) -> int:
         if not model.has_store:
             continue
         model.adopt(instances)
+        if check_again:
+            ask_again(model, instances, check_again)
         model.store.finish()
         model.store.close()
         folder = model.store.folder
@@ -122,6 +143,17 @@ def conclude(*, predict_only: bool, multiverse: bool = True) -> int:
         print(f"\n{table_of(results)}\n\nresults: {path}")
         failed |= any("failed" in reason for t in results.tasks.values() for reason in t.reasons)
     return 3 if failed else 0
+
+
+def ask_again(model: Any, instances: Sequence[Any], n: int) -> None:
+    """``--determinism-check``: compare, record with the engine's facts, print."""
+    from ..backends import determinism
+
+    report = determinism.check(model, instances, n)
+    model.store.note({"engine": model.engine_facts() | {"determinism": report}})
+    print(f"\ndeterminism: {determinism.sentence(report)}")
+    for one in report["examples"]:
+        print(f"  {one['utterance_id']}, {one['prompt']}: {one['before']!r}, now {one['again']!r}")
 
 
 def check_before(args: Any) -> list[str]:
