@@ -181,7 +181,7 @@ def _votes(table: Floats, categories: Floats) -> Floats:
             f"{lost} ratings are none of the categories {tuple(categories.tolist())}; give all "
             "that a rater could choose"
         )
-    return votes
+    return np.asarray(votes, dtype=np.float64)
 
 
 def _finish(
