@@ -297,6 +297,7 @@ def krippendorff_alpha(
                 f"ratings hold {len(values)} distinct values, more than {MOST_VALUES}; use the "
                 "interval level, or bin them as registered"
             )
+        values = values if len(values) else np.zeros(1)  # no unit counts, and the sums stay zero
         components = _coincidences(table, pairable, values)
         function = _alpha_function(values, level_of_measurement)
     return _finish(

@@ -120,16 +120,19 @@ class _Audit:
         weights = self.weights if audited else np.ones(len(values))
         held = np.where(weights > 0, values, 0.0)
         sums = np.bincount(self.groups, weights=weights * held)
-        return np.asarray((sums / np.bincount(self.groups, weights=weights))[self.groups])
+        total = np.bincount(self.groups, weights=weights)
+        means = np.divide(sums, total, out=np.zeros(len(sums)), where=total > 0)
+        return np.asarray(means[self.groups], dtype=np.float64)
 
     def parts(self, people: Floats, judge: Floats, between: Floats) -> tuple[Floats, Floats]:
         """Influence per cluster: that of people alone, and what one unit of power adds."""
-        counts = np.bincount(self.groups, weights=self.seen)[self.groups]
-        # n / (n - 1) makes the variance around a mean of n unbiased.
-        scale = self.weights * np.sqrt(counts / np.maximum(counts - 1, 1))
         held = np.where(self.seen, people, 0.0)
-        alone = between + scale * (held - self.means(held, True))
-        added = (judge - self.means(judge, False)) - scale * (judge - self.means(judge, True))
+        alone = between + self.weights * (held - self.means(held, True))
+        added = judge - self.means(judge, False) - self.weights * (judge - self.means(judge, True))
+        # n / (n - 1) makes the variance around a mean of n unbiased.
+        counts = np.bincount(self.groups, weights=self.seen)[self.groups]
+        scale = np.sqrt(counts / np.maximum(counts - 1, 1))
+        alone, added = scale * alone, scale * added
         return self._by_cluster(alone), self._by_cluster(added)
 
     def _by_cluster(self, values: Floats) -> Floats:
@@ -141,10 +144,12 @@ class _Audit:
         return float(np.sqrt(few * (influence**2).sum()) / len(self.seen))
 
 
-def _best(alone: Floats, added: Floats) -> float:
-    """Power with the least variance, in [0, 1]."""
+def _best(audit: _Audit, alone: Floats, added: Floats) -> float:
+    """Power with the least variance, in [0, 1]; 0 where people read everything."""
     below = float(added @ added)
-    return float(np.clip(-(alone @ added) / below, 0.0, 1.0)) if below > 0 else 0.0
+    if audit.seen.all() or not below > 0:
+        return 0.0
+    return float(np.clip(-(alone @ added) / below, 0.0, 1.0))
 
 
 def _audit(
@@ -303,7 +308,7 @@ def powered_mean(
     if reason is not None:
         return _nothing(audit, level, float(f.mean()) if len(f) else None, reason)
     alone, added = audit.parts(y, f, np.zeros(len(y)))
-    best = _best(alone, added) if power is None else power
+    best = _best(audit, alone, added) if power is None else power
     held = np.where(audit.seen, y, 0.0)
     mean = float(audit.means(held, True)[0])
     whole, part = float(f.mean()), float(audit.means(f, True)[0])
@@ -449,13 +454,11 @@ def powered_rate(
     best = power
     if best is None:
         _, alone, added = at(1.0)
-        best = _best(alone, added) if np.isfinite(alone).all() else 1.0
+        best = _best(audit, alone, added)
     table, alone, added = at(best)
     value, mean = table_rates(np.stack([table, people_table]), metric, policy)
-    if np.isnan(value) or plain is None or not np.isfinite([*alone, *added]).all():
-        return _nothing(
-            audit, level, plain, f"{metric} is undefined, or jumps, at what people and judge say"
-        )
+    if not np.isfinite([value, mean, *alone, *added]).all():
+        return _nothing(audit, level, plain, f"{metric} is undefined for what people say")
     return _result(
         audit,
         value=float(value),

@@ -24,11 +24,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from ..errors import OptionError
 
 __all__ = ["AuditSample", "farthest_first", "random_sample", "stratified_sample"]
+
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def stratified_sample(
     """Draw without replacement, at least a minimum from each stratum.
 
     Each stratum first gets the minimum, or all it has. What is left of the size goes to the
-    strata in proportion to what they still have, by largest remainder.
+    strata in proportion to what they still have.
 
     Args:
         strata: Stratum of each reply by id; combine keys as a tuple, e.g. ``("off_menu", "de")``.
@@ -148,17 +151,16 @@ def stratified_sample(
     )
 
 
-def _apportion(
-    left: np.ndarray[tuple[int], np.dtype[np.int64]], seats: int
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Whole numbers in proportion to what is left, adding to the seats; ties go to the first."""
-    total = int(left.sum())
-    if not total:
-        return np.zeros_like(left)
-    whole, remainder = np.divmod(left * seats, total)
-    more = np.argsort(-remainder, kind="stable")[: seats - int(whole.sum())]
-    whole[more] += 1
-    return whole
+def _apportion(left: Counts, seats: int) -> Counts:
+    """Seats in proportion to what is left, by the divisors 1, 3, 5 ... (Webster).
+
+    Unlike the largest remainder, no stratum loses a seat when there are more of them.
+    """
+    stratum = np.repeat(np.arange(len(left)), left)
+    rank = np.concatenate([np.arange(n) for n in left]) if len(left) else stratum
+    claim = left[stratum] / (2.0 * rank + 1.0)
+    order = np.argsort(-claim, kind="stable")[:seats]
+    return np.bincount(stratum[order], minlength=len(left)).astype(np.int64)
 
 
 def _features(texts: Sequence[str], n: int, width: int) -> sparse.csr_matrix:
