@@ -354,7 +354,7 @@ def powered_difference(
     Example:
         >>> p = powered_difference(([1, 1, 0, None], [0, 1, 0, None]), ([1, 1, 0, 1], [0, 1, 0, 0]))
         >>> round(p.value, 3), round(p.people, 3), p.judge
-        (0.5, 0.333, 0.5)
+        (0.455, 0.333, 0.5)
     """
     first, second = (
         np.array([np.nan if v is None else v for v in side], dtype=np.float64) for side in people
@@ -457,7 +457,7 @@ def powered_rate(
         best = _best(audit, alone, added)
     table, alone, added = at(best)
     value, mean = table_rates(np.stack([table, people_table]), metric, policy)
-    if not np.isfinite([value, mean, *alone, *added]).all():
+    if plain is None or not np.isfinite([value, mean, *alone, *added]).all():
         return _nothing(audit, level, plain, f"{metric} is undefined for what people say")
     return _result(
         audit,
