@@ -298,6 +298,17 @@ def test_one_unit_has_a_value_and_no_interval():
     assert a.interval.low is None
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 0.7, 1.1])
+def test_replicates_of_nothing_but_equal_ratings_are_left_out(value):
+    """Rounding is no disagreement: only draws that hold both values count."""
+    table = np.array([[0.0, 0.0, 0.0]] + 4 * [3 * [value]])
+    picks = np.random.default_rng(1).integers(5, size=(1000, 5))
+    both = int(((picks == 0).any(axis=1) & (picks != 0).any(axis=1)).sum())
+    assert krippendorff_alpha(table, "interval", seed=1).interval.replicates == both
+    for model in (1, 2, 3):
+        assert intraclass(table, model=model, seed=1).interval.replicates == both
+
+
 @pytest.mark.parametrize("model", [1, 2, 3])
 @pytest.mark.parametrize("average", [False, True])
 def test_intraclass_without_a_value(model, average):

@@ -136,6 +136,15 @@ def test_a_solution_outside_is_projected_and_reported():
     assert "leaves [0, 1]" in got.reason
 
 
+def test_a_share_below_zero_is_reported_too():
+    got = correct_shares(
+        [5000, 5000, 0], np.array([[800, 100, 100], [100, 800, 100], [50, 50, 900]])
+    )
+    assert max(got.exact) < 1
+    assert got.exact[2] < 0 == got.shares[2]
+    assert "leaves [0, 1]" in got.reason
+
+
 @given(st.lists(st.floats(-3, 3), min_size=1, max_size=6))
 @settings(max_examples=100)
 def test_the_simplex_is_the_nearest_point(values):
@@ -199,6 +208,12 @@ def test_the_interval_of_a_rate_holds_both_samples(metric):
         plain += sure.interval.low <= true <= sure.interval.high
     assert held(covered, 200)
     assert plain / 200 < 0.88
+
+
+def test_a_corrected_rate_stays_a_rate():
+    errors = np.array([[80, 20, 0], [20, 80, 0], [0, 0, 100]])
+    got = correct_rate([confusion([[100, 0, 0], [0, 100, 0]])], errors, "uar", seed=1)
+    assert (got.value, got.interval.high) == (1.0, 1.0)
 
 
 def test_speakers_are_redrawn():

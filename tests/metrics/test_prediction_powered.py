@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from voxemo_tasks.errors import OptionError, UnknownNameError
 from voxemo_tasks.metrics.intervals import table_rates
@@ -84,6 +85,37 @@ def test_equals_ppi_py():
         assert mine.value == pytest.approx(theirs.item(), abs=1e-10)
         low, high = package.ppi_mean_ci(y[seen], f[seen], f[~seen], alpha=0.05, lam=lam)
         assert mine.high - mine.low == pytest.approx((high - low).item(), rel=0.03)
+
+
+def test_limits_have_students_t():
+    y = np.array([1, 0, 1, 1, 0, 1, 0, 1], dtype=float)
+    p = powered_mean(y, y, power=0.0)
+    assert p.error == pytest.approx(y.std(ddof=1) / math.sqrt(8), abs=1e-12)
+    assert p.high - p.value == pytest.approx(stats.t(7).ppf(0.975) * p.error, abs=1e-12)
+    rate = powered_rate([0] * 4 + [1] * 4, [0, 0, 1, 1] * 2, [0] * 8, 2, "wa", power=0.0)
+    assert rate.value - rate.low == pytest.approx(stats.t(6).ppf(0.975) * rate.error, abs=1e-9)
+
+
+def test_clustered_errors_by_hand():
+    """Four speakers of two replies: the spread of their sums, with G / (G - 1) and t of G - 1."""
+    y = np.array([1, 0, 1, 1, 0, 0, 0, 1], dtype=float)
+    p = powered_mean(y, y, power=0.0, clusters=np.repeat(list("abcd"), 2))
+    sums = (y - y.mean()).reshape(4, 2).sum(axis=1)
+    error = math.sqrt(4 / 3 * 8 / 7 * (sums**2).sum()) / 8
+    assert p.error == pytest.approx(error, abs=1e-12)
+    assert p.high - p.value == pytest.approx(stats.t(3).ppf(0.975) * error, abs=1e-12)
+
+
+def test_people_who_read_everything_need_no_judge():
+    y, f = replies(np.random.default_rng(12), 300)
+    p = powered_mean(y, f, probabilities=[0.3] * 300)
+    assert (p.power, p.gain) == (0.0, 1.0)
+
+
+def test_a_rate_stays_a_rate():
+    people = [0, 0, 0, 1, -1, -1, 1, 1, 1, 1, -1, -1]
+    p = powered_rate([0] * 6 + [1] * 6, people, [0, 0, 0, 0, 0, 0] + [1] * 6, 2, "uar")
+    assert (p.value, p.high) == (0.875, 1.0)
 
 
 def test_effective_n_is_what_people_alone_would_need():

@@ -123,14 +123,21 @@ def cosine_distance(a, b):
     return 1 - dot / norm
 
 
-def test_farthest_first_is_greedy():
+RANDOM = {
+    f"r{i:02}": "".join(rng.choice(list("abc"), size=rng.integers(1, 60)))
+    for i, rng in enumerate(map(np.random.default_rng, range(25)))
+}
+
+
+@pytest.mark.parametrize("replies", [REPLIES, RANDOM])
+def test_farthest_first_is_greedy(replies):
     """The same choice from distances worked out one by one, without hashing."""
-    names = ["a", "b", "c", "d", "e", "g"]
-    got = farthest_first(REPLIES, 6, seed=3).ids
+    names = sorted(name for name in replies if name != "f")
+    got = farthest_first(replies, len(names), seed=3).ids
     chosen = [got[0]]
     while len(chosen) < len(names):
         rest = {
-            n: round(min(cosine_distance(REPLIES[n], REPLIES[c]) for c in chosen), 9)
+            n: round(min(cosine_distance(replies[n], replies[c]) for c in chosen), 9)
             for n in names
             if n not in chosen
         }
