@@ -19,15 +19,18 @@ from .ahead import decode_ahead
 from .decode import decode
 from .files import AUDIO_SUFFIXES, AudioFacts, sha256_of, shown
 from .probe import probe
-from .transforms import TRANSFORMS
+from .transforms import TRANSFORM_SPECS, TRANSFORMS, at_severity, resolved
 
 __all__ = [
     "AUDIO_SUFFIXES",
     "TRANSFORMS",
+    "TRANSFORM_SPECS",
     "AudioFacts",
+    "at_severity",
     "decode",
     "decode_ahead",
     "probe",
+    "resolved",
     "sha256_of",
     "shown",
 ]

@@ -45,9 +45,7 @@ _ALL = (
         "prosody",
         (
             _factor(0.7, 1.5, "new F0 over old", required=False),
-            Parameter(
-                "semitones", "new F0 against old", low=-6.17, high=7.01, unit="st"
-            ),
+            Parameter("semitones", "new F0 against old", low=-6.17, high=7.01, unit="st"),
             SPEAKER_F0,
         ),
         one_of=("factor", "semitones"),
@@ -185,16 +183,27 @@ _ALL = (
         "a distant microphone: reverberation by distance, noise, and attenuation",
         "rooms",
         (
-            Parameter("distance_m", "from mouth to microphone", low=0.3, high=20, unit="m",
-                      required=True),
+            Parameter(
+                "distance_m", "from mouth to microphone", low=0.3, high=20, unit="m", required=True
+            ),
             Parameter("t60_s", "as for reverb", low=0.1, high=5.0, unit="s", default=0.6),
-            Parameter("snr_db", "of the reverberant speech over pink noise", low=-20, high=60,
-                      unit="dB", default=10.0),
+            Parameter(
+                "snr_db",
+                "of the reverberant speech over pink noise",
+                low=-20,
+                high=60,
+                unit="dB",
+                default=10.0,
+            ),
         ),
         severities=tuple(
             {"distance_m": d, "t60_s": t, "snr_db": s}
             for d, t, s in (
-                (1.0, 0.3, 20.0), (2.0, 0.5, 15.0), (3.0, 0.6, 10.0), (5.0, 0.8, 5.0), (8.0, 1.0, 0.0)
+                (1.0, 0.3, 20.0),
+                (2.0, 0.5, 15.0),
+                (3.0, 0.6, 10.0),
+                (5.0, 0.8, 5.0),
+                (8.0, 1.0, 0.0),
             )
         ),
         seeded=True,
@@ -220,15 +229,21 @@ _ALL = (
         "lost packets, in bursts",
         "channel",
         (
-            Parameter("rate", "share of packets lost, met to the packet", low=0, high=0.9,
-                      required=True),
+            Parameter(
+                "loss", "share of packets lost, met to the packet", low=0, high=0.9, required=True
+            ),
             Parameter("burst", "mean length of a burst, in packets", low=1, high=50, default=1.0),
             Parameter("frame_ms", "length of a packet", low=5, high=100, unit="ms", default=20.0),
-            Parameter("concealment", "what is played instead", "text", default="zero",
-                      choices=("zero", "repeat")),
+            Parameter(
+                "concealment",
+                "what is played instead",
+                "text",
+                default="zero",
+                choices=("zero", "repeat"),
+            ),
         ),
         severities=tuple(
-            {"rate": r, "burst": b}
+            {"loss": r, "burst": b}
             for r, b in ((0.02, 1.0), (0.05, 1.5), (0.1, 2.0), (0.2, 2.5), (0.3, 3.0))
         ),
         seeded=True,
@@ -241,8 +256,9 @@ _ALL = (
         (
             Parameter("path", "audio file of the other clip", "text", required=True),
             Parameter("sha256", "digest of the file's bytes", "text", required=True),
-            Parameter("place", "where it goes", "text", default="after",
-                      choices=("after", "before")),
+            Parameter(
+                "place", "where it goes", "text", default="after", choices=("after", "before")
+            ),
             Parameter("gap_s", "silence between the two", low=0, high=5, unit="s", default=0.1),
         ),
         length="changed",

@@ -34,7 +34,7 @@ from ..records import Json, Transform
 from .catalogue import TRANSFORM_SPECS
 from .levels import active_level_db
 from .pitch import PitchTrack, track_pitch
-from .prosody import contour_spread
+from .prosody import contour_spread, envelope
 
 Floats = NDArray[np.float64]
 Samples = NDArray[np.float32]
@@ -192,13 +192,12 @@ def check_manipulation(
     target = target or Target()
     old, new = track_pitch(original, rate), track_pitch(changed, rate)
     duration = len(changed) / len(original)
-    times = np.arange(len(old.f0_hz)) * old.hop_s
+    times = np.asarray(np.arange(len(old.f0_hz)) * old.hop_s, dtype=np.float64)
     pairs = _Pairs.of(old, new, times, duration)
     formants = _formant_ratios(original, changed, rate, pairs, duration)
     levels = active_level_db(original, rate), active_level_db(changed, rate)
     level = None if None in levels else float(levels[1]) - float(levels[0])  # type: ignore[arg-type]
-    spreads = contour_spread(original, rate), contour_spread(changed, rate)
-    contour = spreads[1] / spreads[0] if spreads[0] and spreads[1] is not None else None
+    contour = _contour_ratio(original, changed, rate)
     voiced_change = new.voiced_fraction - old.voiced_fraction
     worst = max((abs(r - 1.0) for r in formants if r is not None), default=None)
     shifting = target.f0_ratio != 1.0
@@ -229,9 +228,7 @@ def check_manipulation(
         )
     if target.contour_ratio is not None:
         off = _distance(contour, target.contour_ratio)
-        criteria.append(
-            _criterion("contour_ratio", contour, target.contour_ratio, off, RANGE)
-        )
+        criteria.append(_criterion("contour_ratio", contour, target.contour_ratio, off, RANGE))
     return ManipulationCheck(
         f0_ratio=pairs.ratio,
         range_ratio=pairs.range_ratio,
@@ -245,6 +242,16 @@ def check_manipulation(
         outliers=pairs.outliers,
         criteria=tuple(criteria),
     )
+
+
+def _contour_ratio(original: Samples, changed: Samples, rate: int) -> float | None:
+    heard = envelope(original, rate)
+    if heard is None:
+        return None
+    # The same moments in both, or expansion would push its faintest ones out of the measure.
+    speech = heard[1] if len(changed) == len(original) else None
+    old, new = contour_spread(original, rate), contour_spread(changed, rate, speech)
+    return new / old if old and new is not None else None
 
 
 def _distance(value: float | None, wanted: float) -> float | None:

@@ -53,11 +53,13 @@ def prosody_f0(
     Returns:
         Shape ``(n,)``.
     """
-    if (factor is None) == (semitones is None):
+    times = factor
+    if semitones is not None:
+        times = None if factor is not None else 2.0 ** (semitones / 12.0)
+    if times is None:
         raise OptionError("prosody_f0: give exactly one of factor, semitones")
-    times = 2.0 ** (semitones / 12.0) if semitones is not None else factor
     track = track_pitch(samples, rate, speaker_f0_hz)
-    return _changed(samples, rate, track, lambda hz: np.asarray(hz * times))
+    return _changed(samples, rate, track, _times(times))
 
 
 def prosody_range(
@@ -148,9 +150,9 @@ def prosody_round_trip(
     if median is None and op != "rate":
         return samples.copy()
     if op == "f0":
-        there = _changed(samples, rate, track, lambda hz: np.asarray(hz * factor))
+        there = _changed(samples, rate, track, _times(factor))
         again = track_pitch(there, rate, None if median is None else median * factor)
-        return _changed(there, rate, again, lambda hz: np.asarray(hz / factor))
+        return _changed(there, rate, again, _times(1.0 / factor))
     if op == "range":
         there = _changed(samples, rate, track, _ranged(track, factor))
         again = track_pitch(there, rate, median)
@@ -170,6 +172,10 @@ def _changed(
 ) -> Samples:
     made = resynthesize(samples, rate, track, f0_map=f0_map, speed=speed)
     return matched(made, rate, active_level_db(samples, rate))
+
+
+def _times(factor: float) -> F0Map:
+    return lambda hz: np.asarray(hz * factor)
 
 
 def _ranged(track: PitchTrack, factor: float) -> F0Map:

@@ -52,9 +52,7 @@ class Run:
     def periods(self) -> Floats:
         """Local period at each mark, in samples."""
         gaps = np.diff(self.marks)
-        return np.asarray(
-            np.concatenate([gaps[:1], 0.5 * (gaps[:-1] + gaps[1:]), gaps[-1:]])
-        )
+        return np.asarray(np.concatenate([gaps[:1], 0.5 * (gaps[:-1] + gaps[1:]), gaps[-1:]]))
 
     @property
     def span(self) -> tuple[float, float]:

@@ -98,7 +98,9 @@ def at_severity(
         having = ", ".join(n for n, s in TRANSFORM_SPECS.items() if s.severities)
         raise OptionError(f"{name} has no severity levels; these have: {having}")
     if not 1 <= level <= len(spec.severities):
-        raise OptionError(f"{name}: severity {level} is none; allowed is 1 to {len(spec.severities)}")
+        raise OptionError(
+            f"{name}: severity {level} is none; allowed is 1 to {len(spec.severities)}"
+        )
     set_by_level = spec.severities[level - 1]
     if twice := sorted(set(parameters or {}) & set(set_by_level)):
         raise OptionError(f"{name}: {', '.join(twice)} set by the severity level, and again")
