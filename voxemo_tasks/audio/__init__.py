@@ -16,10 +16,11 @@ PyAV. Both, and soxr, are imported when the first clip is decoded and not before
 from __future__ import annotations
 
 from .ahead import decode_ahead
+from .catalogue import TRANSFORM_SPECS
 from .decode import decode
 from .files import AUDIO_SUFFIXES, AudioFacts, sha256_of, shown
 from .probe import probe
-from .transforms import TRANSFORM_SPECS, TRANSFORMS, at_severity, resolved
+from .transforms import TRANSFORMS, at_severity, resolved
 
 __all__ = [
     "AUDIO_SUFFIXES",

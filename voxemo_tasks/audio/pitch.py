@@ -28,7 +28,10 @@ FLOOR_OF_MEDIAN, CEILING_OF_MEDIAN = 0.6, 3.0
 WIDEST_HZ = (50.0, 700.0)
 """Range of the first pass, where the speaker's median F0 is not known."""
 
-_SILENCE, _VOICING = 0.03, 0.45
+LOWEST_HZ = 25.0
+"""No floor is lower: its window would be longer than most syllables."""
+
+_VOICING = 0.45
 _OCTAVE_COST, _OCTAVE_JUMP, _VOICING_JUMP = 0.01, 0.35, 0.14
 _CANDIDATES = 6
 _ENOUGH_HZ = 14_000  # of sampling rate; above twice this the signal is decimated first
@@ -91,6 +94,8 @@ def track_pitch(
     median_hz: float | None = None,
     *,
     hop_s: float = 0.005,
+    widened: float = 1.0,
+    silence: float = 0.03,
 ) -> PitchTrack:
     """The F0 of a clip of one speaker.
 
@@ -99,6 +104,10 @@ def track_pitch(
         rate: Sampling rate in Hz.
         median_hz: The speaker's median F0; ``None`` measures it in this clip first.
         hop_s: Seconds between frames.
+        widened: Widens floor and ceiling, in octaves from the median, by this factor: for a clip
+            whose F0 range has been widened.
+        silence: Frames whose peak is below this share of the clip's count as unvoiced; 0 leaves the
+            decision to periodicity alone.
 
     Returns:
         The track: ``floor(n / rate / hop_s) + 1`` frames. All are unvoiced for silence, noise, and
@@ -128,25 +137,26 @@ def track_pitch(
     frames = int(len(samples) / rate / hop_s + 1e-9) + 1
     if median_hz is None:
         coarse = 2 * hop_s
-        first = _track(x, at_rate, *WIDEST_HZ, coarse, (frames + 1) // 2)
+        first = _track(x, at_rate, *WIDEST_HZ, coarse, (frames + 1) // 2, silence)
         median_hz = first.median_hz
         if median_hz is None:
             return PitchTrack(np.zeros(frames), hop_s, *WIDEST_HZ)
-    floor, ceiling = FLOOR_OF_MEDIAN * median_hz, CEILING_OF_MEDIAN * median_hz
-    return _track(x, at_rate, floor, min(ceiling, at_rate / 5), hop_s, frames)
+    floor = max(FLOOR_OF_MEDIAN**widened * median_hz, LOWEST_HZ)
+    ceiling = CEILING_OF_MEDIAN**widened * median_hz
+    return _track(x, at_rate, floor, min(ceiling, at_rate / 5), hop_s, frames, silence)
 
 
 def _track(
-    x: Floats, rate: float, floor: float, ceiling: float, hop_s: float, frames: int
+    x: Floats, rate: float, floor: float, ceiling: float, hop_s: float, frames: int, silence: float
 ) -> PitchTrack:
-    frequency, strength = _candidates(x, rate, floor, ceiling, hop_s, frames)
+    frequency, strength = _candidates(x, rate, floor, ceiling, hop_s, frames, silence)
     path = _best_path(frequency, strength, hop_s)
     f0 = frequency[np.arange(frames), path]
     return PitchTrack(f0, hop_s, floor, ceiling)
 
 
 def _candidates(
-    x: Floats, rate: float, floor: float, ceiling: float, hop_s: float, frames: int
+    x: Floats, rate: float, floor: float, ceiling: float, hop_s: float, frames: int, silence: float
 ) -> tuple[Floats, Floats]:
     """(frequency, strength), each of shape (frames, 1 + candidates); column 0 is "unvoiced"."""
     width = 2 * int(1.5 * rate / floor)
@@ -172,9 +182,10 @@ def _candidates(
     for begin in range(0, frames, _CHUNK):
         part = slice(begin, begin + _CHUNK)
         frame = views[starts[part]]
-        frame = frame - frame.mean(axis=1, keepdims=True)
+        # The mean under the window: what is left of rumble would count as likeness at every lag.
+        frame = frame - (frame @ window / window.sum())[:, None]
         local = np.abs(frame[:, width // 2 - half : width // 2 + half]).max(axis=1)
-        quiet = 2.0 - (local / loudest) / (_SILENCE / (1.0 + _VOICING))
+        quiet = 2.0 - (local / loudest) * (1.0 + _VOICING) / max(silence, 1e-9)
         strength[part, 0] = _VOICING + np.maximum(0.0, quiet)
         spectrum = fft.rfft((frame * window).astype(np.float32), size, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
@@ -193,8 +204,8 @@ def _candidates(
         height = here - 0.25 * (before - after) * shift
         # a peak above 1 is an artefact of dividing by the window's small tail
         height = np.where(height > 1.0, 1.0 / np.maximum(height, 1.0), height)
-        found = np.isfinite(score[row, best])
         hz = rate / (at + shift)
+        found = np.isfinite(score[row, best]) & (hz <= ceiling)
         frequency[part, 1 : 1 + wanted] = np.where(found, hz, 0.0)
         value = height - _OCTAVE_COST * np.log2(floor / hz)
         strength[part, 1 : 1 + wanted] = np.where(found, value, -np.inf)

@@ -182,7 +182,13 @@ def _ranged(track: PitchTrack, factor: float) -> F0Map:
     centre = track.mean_log_hz
     if centre is None:
         return lambda hz: hz
-    return lambda hz: np.asarray(np.exp(centre + factor * (np.log(hz) - centre)))
+
+    def ranged(hz: Floats) -> Floats:
+        # An octave either way at most: what would go further is a tracking error.
+        change = np.clip((factor - 1.0) * (np.log(hz) - centre), -np.log(2.0), np.log(2.0))
+        return np.asarray(hz * np.exp(change))
+
+    return ranged
 
 
 def envelope(samples: Samples, rate: int) -> tuple[Floats, NDArray[np.bool_]] | None:
