@@ -49,12 +49,6 @@ class Run:
     marks: Floats
 
     @property
-    def periods(self) -> Floats:
-        """Local period at each mark, in samples."""
-        gaps = np.diff(self.marks)
-        return np.asarray(np.concatenate([gaps[:1], 0.5 * (gaps[:-1] + gaps[1:]), gaps[-1:]]))
-
-    @property
     def span(self) -> tuple[float, float]:
         """What is covered: from half a period before the first mark to half a one after the last."""
         m = self.marks
@@ -200,12 +194,13 @@ def _voiced(
     f0_map: F0Map | None,
 ) -> float:
     """Lay down the grains of a run, from output position ``now``; returns the position after it."""
-    marks, periods = run.marks, run.periods
+    marks = run.marks
     gaps = np.diff(marks)
-    left = np.concatenate([gaps[:1], gaps]).tolist()
-    right = np.concatenate([gaps, gaps[-1:]]).tolist()
-    hz = rate / periods
-    step = (periods if f0_map is None else rate / f0_map(hz)).tolist()
+    left = np.concatenate([gaps[:1], gaps])
+    right = np.concatenate([gaps, gaps[-1:]])
+    # From a mark to the next one, not by a smoothed period: a dose of zero lands on every mark.
+    step = (right if f0_map is None else rate / f0_map(rate / right)).tolist()
+    left, right = left.tolist(), right.tolist()
     middles = 0.5 * (marks[:-1] + marks[1:])
     places = marks.tolist()
     while now * speed < high:
