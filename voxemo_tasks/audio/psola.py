@@ -175,7 +175,6 @@ def resynthesize(
         while now * speed < low:
             grains.add(now * speed, now, grid, grid)
             following = now + grid
-            # Into the run on its first mark: a zero dose then moves nothing.
             now = following if following * speed < low else float(run.marks[0]) / speed
         now = _voiced(grains, run, rate, now, high, speed, f0_map)
     while now < length + grid:
@@ -203,6 +202,9 @@ def _voiced(
     left, right = left.tolist(), right.tolist()
     middles = 0.5 * (marks[:-1] + marks[1:])
     places = marks.tolist()
+    # Into the run on a mark: a dose of zero then moves nothing.
+    entry = int(np.searchsorted(marks, now * speed - 0.5 * gaps[0]))
+    now = places[min(entry, len(places) - 1)] / speed
     while now * speed < high:
         k = int(np.searchsorted(middles, now * speed))
         grains.add(places[k], now, left[k], right[k])
