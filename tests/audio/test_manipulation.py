@@ -54,7 +54,7 @@ def test_a_change_that_was_not_asked_for_fails(x: Samples) -> None:
     assert check_manipulation(x, y, RATE, target_of(t)).passed
     unasked = check_manipulation(x, y, RATE)
     assert failed(unasked) == {"f0_drift"}
-    assert "f0_drift: 1.2" in unasked.reasons[0]
+    assert "f0_drift: 1.199 for 1, off by 0.199" in unasked.reasons[0]
     assert "allowed is 0.02" in unasked.reasons[0]
     wrong = check_manipulation(x, y, RATE, Target(f0_ratio=1.3))
     assert failed(wrong) == {"f0_ratio"}
@@ -90,7 +90,7 @@ def test_formants_are_measured(factor: float) -> None:
         found = np.nanmedian(formants(vowel(scale), RATE, t), axis=0)
         np.testing.assert_allclose(found, places[:3] * scale, rtol=0.06)
     check = check_manipulation(vowel(1.0), vowel(factor), RATE)
-    assert check.formant_ratios == pytest.approx((factor,) * 3, rel=0.02)
+    assert check.formant_ratios == pytest.approx((factor,) * 3, rel=0.05)
     assert "formants" in failed(check)
 
 

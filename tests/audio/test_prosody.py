@@ -155,9 +155,7 @@ def test_energy() -> None:
 def test_the_sham_changes_next_to_nothing(voice: str) -> None:
     x = spoken(voice)
     y = changed(x, "prosody_sham")
-    assert not np.array_equal(x, y)
-    error = np.linalg.norm(y - x) / np.linalg.norm(x)
-    assert error < 0.03  # -30 dB
+    assert np.linalg.norm(y - x) / np.linalg.norm(x) < 0.003  # -50 dB
     check = check_manipulation(x, y, RATE)
     assert check.passed, check.reasons
 
@@ -288,10 +286,10 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     [
         ("prosody_sham", 15),
         ("prosody_f0(factor=1.3)", 6),
-        ("prosody_f0(factor=0.8)", 6),
+        ("prosody_f0(factor=0.8)", 4),
         ("prosody_rate(factor=0.8)", 12),
-        ("prosody_rate(factor=1.25)", 12),
-        ("prosody_contour(factor=0.5)", 14),
+        ("prosody_rate(factor=1.25)", 11),
+        ("prosody_contour(factor=0.5)", 15),
         ("prosody_energy(gain_db=6)", 16),
     ],
 )

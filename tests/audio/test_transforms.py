@@ -231,7 +231,7 @@ def test_the_command_renders(
     assert np.abs(loud).max() > 1.0 or np.abs(plain).max() * 30 < 1.0  # not clipped in the file
     assert render("--transform", "prosody_rate(factor=0.9)", "--check") == 0
     shown = capsys.readouterr().out
-    assert "f0_ratio" in shown
+    assert "f0_drift" in shown
     assert "FAIL" not in shown
     assert render("--transform", "gain(gain_db=1)", "--check") == 2
     assert render("--check") == 2
