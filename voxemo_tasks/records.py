@@ -86,6 +86,13 @@ class Transform:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         return cls(str(data["name"]), dict(data.get("parameters") or {}), int(data.get("seed", 0)))
 
+    def content(self) -> Json:
+        """What it does, wherever the files that it names lie: those with a digest lose their path."""
+        data = self.to_json()
+        if "sha256" in data["parameters"]:
+            data["parameters"].pop("path", None)
+        return data
+
     def __str__(self) -> str:
         """As an expression, which ``parse_transform`` reads back."""
         given = [f"{key}={_written(value)}" for key, value in self.parameters.items()]
@@ -201,11 +208,12 @@ class AudioRef:
             "start_s": float(self.start_s),  # 0 and 0.0 are one place and must be one key
             "end_s": None if self.end_s is None else float(self.end_s),
             "channel": self.channel,
-            "transforms": [t.to_json() for t in self.transforms],
+            "transforms": [t.content() for t in self.transforms],
         }
 
     def to_json(self) -> Json:
-        return {"path": self.path, "duration_s": self.duration_s, **self.content()}
+        written = {"transforms": [t.to_json() for t in self.transforms]}
+        return {"path": self.path, "duration_s": self.duration_s, **self.content(), **written}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

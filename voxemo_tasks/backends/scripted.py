@@ -6,11 +6,16 @@ The file is JSONL. A row says which requests it answers and with what::
     {"prompt": "direct_en@1", "replies": ["sad", "happy"]}
     {"contains": "Choose one of", "reply": "neutral", "finish_reason": "length"}
     {"path": "bad.wav", "error": "the engine fell over"}
+    {"transform": "prosody_f0(semitones=4)", "reply": "happy"}
+    {"heard": false, "reply": "neutral"}
     {"reply": "I cannot tell."}
 
 ``path`` is a suffix of the audio's path, ``sha256`` its digest, ``prompt`` the prompt's id with
-version, ``contains`` a part of the rendered text. The first row all of whose conditions hold
-answers; a row without conditions answers everything. ``replies`` gives sample i its i-th text, the
+version, ``contains`` a part of the rendered text. ``transform`` is a change of the clip: the name,
+or an expression whose parameters are among its parameters; ``null`` is a clip that is not changed.
+``heard`` says whether there is a clip at all. All are looked for in the last clip, which the question
+is about. The first row all of whose conditions hold answers; a row without conditions answers
+everything. ``replies`` gives sample i its i-th text, the
 last one again beyond its end. ``delay_s`` waits before answering.
 """
 
@@ -19,15 +24,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import ModelError, OptionError
-from ..records import Json, Request, digest_of
+from ..records import AudioRef, Json, Request, digest_of, parse_transform
 from .base import AudioLM, Generated
 from .requests import Job
 
-CONDITIONS = ("path", "sha256", "prompt", "contains")
+CONDITIONS = ("path", "sha256", "prompt", "contains", "transform", "heard")
 ANSWERS = ("reply", "replies", "error", "finish_reason", "delay_s")
 
 
@@ -97,18 +103,41 @@ class ScriptedAudioLM(AudioLM):
                 raise RuntimeError(row["error"])
             texts = row["replies"] if "replies" in row else [row["reply"]]
             return Generated(texts[min(sample, len(texts) - 1)], row.get("finish_reason", "stop"))
-        raise LookupError(f"{self._file}: no row answers {request.audio[0].path}")
+        about = request.audio[-1].path if request.audio else "a request without a clip"
+        raise LookupError(f"{self._file}: no row answers {about}")
 
 
 def matches(row: Json, request: Request) -> bool:
     """Whether all conditions of a row hold for a request."""
-    ref = request.audio[0]
+    ref = request.audio[-1] if request.audio else None
     return (
-        ("path" not in row or ref.path.endswith(row["path"]))
-        and ("sha256" not in row or ref.sha256 == row["sha256"])
+        ("path" not in row or (ref is not None and ref.path.endswith(row["path"])))
+        and ("sha256" not in row or (ref is not None and ref.sha256 == row["sha256"]))
         and ("prompt" not in row or request.prompt_id == row["prompt"])
         and ("contains" not in row or row["contains"] in request.text)
+        and ("heard" not in row or row["heard"] == (ref is not None))
+        and ("transform" not in row or (ref is not None and changed_by(ref, row["transform"])))
     )
+
+
+def changed_by(ref: AudioRef, wanted: str | None) -> bool:
+    """Whether a clip is changed in that way (``None``: in none).
+
+    Example:
+        >>> ref = AudioRef("a.wav", "", transforms=(parse_transform("noise(snr_db=10)"),))
+        >>> changed_by(ref, "noise(snr_db=10)"), changed_by(ref, "gain"), changed_by(ref, None)
+        (True, False, False)
+    """
+    if wanted is None:
+        return not ref.transforms
+    change = _change(wanted)
+    return any(
+        one.name == change.name and change.parameters.items() <= one.parameters.items()
+        for one in ref.transforms
+    )
+
+
+_change = lru_cache(maxsize=4096)(parse_transform)
 
 
 def read_script(path: Path) -> list[Json]:
@@ -136,6 +165,11 @@ def read_script(path: Path) -> list[Json]:
             )
         if sum(key in row for key in ("reply", "replies", "error")) != 1:
             raise ModelError(f"{path}:{number}: needs exactly one of reply, replies, error")
+        if row.get("transform") is not None:
+            try:
+                _change(str(row["transform"]))
+            except OptionError as error:
+                raise ModelError(f"{path}:{number}: {error}") from error
         if "replies" in row and not row["replies"]:
             raise ModelError(f"{path}:{number}: replies is empty")
         rows.append(row)

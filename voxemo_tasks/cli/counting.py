@@ -180,8 +180,11 @@ def _count_prepared(
     plan = plan.speaking(languages[row] for row in selection.rows)
     dimensions, scale = plan.scale(manifest, selection.rows)
     shots = plan.shots(manifest, selection)
+    donors = plan.donors(manifest, selection)
     rows = selection.rows[: limited(len(selection.rows), limit)]
-    shown = Documents(card.id, manifest, plan.label_set, rows[:SAMPLE], plan.options.target, shots)
+    shown = Documents(
+        card.id, manifest, plan.label_set, rows[:SAMPLE], plan.options.target, shots, donors
+    )
     asked = _Asking(plan, ears, dimensions, scale, gen_kwargs)
     for document in shown:
         asked.look_at(document)

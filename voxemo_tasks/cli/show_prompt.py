@@ -46,7 +46,7 @@ def show_prompt(args: argparse.Namespace) -> int:
     prompt, digest = registry.prompt(args.id)
     card, _ = registry.corpus(args.corpus)
     plan = Plan.of(card, prompt.tier, options)
-    (member,) = plan.members({})
+    member = plan.members({})[0]  # the prompt itself stands first
     dimensions: tuple[str, ...] = DIMENSIONS
     scale = None if card.dimensions is None else (card.dimensions.low, card.dimensions.high)
     document: Json = {"utterance_id": args.utterance or ""}

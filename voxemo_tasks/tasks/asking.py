@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import registry
 from ..errors import OptionError, UnknownNameError
@@ -27,6 +27,7 @@ from ..specs import (
     WordingSpec,
 )
 from ..tally import read_reply
+from .conditions import CLEAN, MARK, Condition
 from .options import RunOptions
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Member:
         form: Their form.
         style: How they are listed.
         wording: Their words, where they are not the label set's own names.
+        condition: What is done to utterance or question.
     """
 
     id: str
@@ -60,6 +62,13 @@ class Member:
     form: LabelForm
     style: LabelStyle
     wording: WordingSpec | None
+    condition: Condition = CLEAN
+
+    def under(self, condition: Condition) -> Member:
+        """The same question under a condition."""
+        if condition.kind == "clean":
+            return self
+        return replace(self, id=f"{self.id}{MARK}{condition.id}", condition=condition)
 
     def menu(self, label_set: LabelSet | None, utterance_id: str, seed: int) -> Menu | None:
         """The labels as this question offers them to an utterance."""
@@ -81,6 +90,7 @@ class Member:
         shown = None
         if label_set is not None:
             shown = list(shown_words(label_set.labels, self.form, self.wording))
+        changed = {} if self.condition.kind == "clean" else {"condition": self.condition.id}
         return {
             "id": self.id,
             "prompt": self.prompt.ref,
@@ -92,6 +102,7 @@ class Member:
             if self.wording is None
             else {"id": self.wording.ref, "reviewed": self.wording.reviewed},
             "shown": shown,
+            **changed,
         }
 
 

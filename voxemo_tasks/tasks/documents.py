@@ -22,6 +22,7 @@ from ..home import home, write_atomically
 from ..labels import LabelSet, voted
 from ..records import Json, Split, Utterance, digest_of
 from ..specs import CorpusCard
+from .donors import Donors
 from .options import RunOptions
 from .shots import Shots
 
@@ -210,6 +211,10 @@ def gold_of(
     return voted(label_set.of_votes(votes or {})[0], target)
 
 
+UNWRITTEN = frozenset({"audio", "shots", "donors", "transcript"})
+"""What a question needs and a score does not."""
+
+
 class Documents(Sequence[Json]):
     """The documents of a task: one per utterance, made when looked at.
 
@@ -226,6 +231,7 @@ class Documents(Sequence[Json]):
         rows: Sequence[int],
         target: str = "released",
         shots: Shots | None = None,
+        donors: Donors | None = None,
     ) -> None:
         self.features = {}
         self._corpus = corpus
@@ -234,6 +240,7 @@ class Documents(Sequence[Json]):
         self._rows = rows
         self._target = target
         self._shots = shots
+        self._donors = donors
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -253,7 +260,13 @@ class Documents(Sequence[Json]):
         }
         if self._shots is not None:
             document |= self._shots.of(utterance)
+        if self._donors is not None:
+            document |= self._donors.of(utterance)
         return document
+
+    def skipped(self) -> dict[str, dict[str, int]]:
+        """Condition → reason → utterances of which it is not asked."""
+        return {} if self._donors is None else self._donors.skipped(self._rows)
 
 
 def describe(utterance: Utterance, label_set: LabelSet | None, target: str = "released") -> Json:
@@ -273,7 +286,7 @@ def write_documents(header: Json, documents: Documents) -> tuple[Path, str]:
     Raises:
         StoreError: Where it cannot be written.
     """
-    rows = [{k: v for k, v in doc.items() if k not in ("audio", "shots")} for doc in documents]
+    rows = [{k: v for k, v in doc.items() if k not in UNWRITTEN} for doc in documents]
     head = {"schema": SCHEMA, **header, "n_utterances": len(rows)}
     lines = [head, *rows]
     digest = digest_of(lines)

@@ -16,12 +16,14 @@ from typing import Any, Literal, get_args
 from ..errors import OptionError
 from ..records import Json
 from ..specs import FACTORS, LabelForm, LabelStyle
+from .conditions import CHAIN, parse_condition, parse_conditions
 
 ROLES = ("train", "valid", "test")
 TARGETS = ("released", "majority", "plurality")
 _TEXTS = (
     *("protocol", "label_set", "verbalizer", "ensemble", "prompt_language", "role", "target"),
-    *("label_order", "label_form", "label_style", "label_language", "readout"),
+    *("label_order", "label_form", "label_style", "label_language", "readout", "transform"),
+    *("pairs", "base_tier"),
 )
 _CHOICES: dict[str, tuple[str, ...]] = {
     "role": ROLES,
@@ -30,6 +32,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "label_style": get_args(LabelStyle),
     "label_language": ("prompt", "en"),
     "readout": ("text", "likelihood"),
+    "base_tier": ("direct", "open", "reason"),
 }
 _ORDER = re.compile(r"registered|permuted|rotated(_[1-9][0-9]?)?")
 
@@ -59,6 +62,12 @@ class RunOptions:
         shots_seed: Of their choice.
         repeat_question: How often the question stands in its message.
         repeat_audio: How often the clip stands before it.
+        transform: Every clip of the run is heard through this (transforms joined by `` + ``); such a
+            run has no headline.
+        conditions: Asked beside the clip as it is; see ``conditions``.
+        conditions_seed: Of everything that is drawn for them.
+        base_tier: Tier of the question that the counterfactual protocol puts about every dose.
+        pairs: File of minimal pairs; only their utterances are asked about.
         verbalizer: Verbalizer; default: the one that the prompt registers.
         readout: ``text`` (what the model writes) or ``likelihood`` (how likely it finds each label).
         samples: Replies per prompt; more than one needs a temperature.
@@ -84,6 +93,11 @@ class RunOptions:
     shots_seed: int = 0
     repeat_question: int = 1
     repeat_audio: int = 1
+    transform: str | None = None
+    conditions: tuple[str, ...] = ()
+    conditions_seed: int = 0
+    base_tier: str = "direct"
+    pairs: str | None = None
     verbalizer: str | None = None
     readout: str = "text"
     samples: int = 1
@@ -96,8 +110,20 @@ class RunOptions:
         data.pop("given")
         data["prompts"] = list(self.prompts)
         data["context"] = list(self.context)
+        data["conditions"] = list(self.conditions)
+        for name in _LATER:  # a run that does not use them is the same run as before they were
+            if data[name] == _LATER[name]:
+                del data[name]
         return data
 
+
+_LATER: dict[str, Any] = {
+    "transform": None,
+    "conditions": [],
+    "conditions_seed": 0,
+    "base_tier": "direct",
+    "pairs": None,
+}
 
 NAMES = tuple(name for name in RunOptions.__slots__ if name != "given")
 
@@ -151,6 +177,10 @@ def parse_options(metadata: Mapping[str, Any], *, strict: bool) -> RunOptions:
         if len(set(listed)) != len(listed) or not listed:
             raise OptionError(f"--metadata: prompts={listed!r} is empty or names a prompt twice")
         values["prompts"] = tuple(listed)
+    if "transform" in values:
+        values["transform"] = _single(values["transform"])
+    if "conditions" in values:
+        values["conditions"] = _conditions(values["conditions"])
     if "fold" in values:
         values["fold"] = _fold(values["fold"])
     values |= _numbers(values)
@@ -182,6 +212,26 @@ def _context(value: Any) -> tuple[str, ...]:
     return tuple(factor for factor in FACTORS if factor in named)
 
 
+def _single(text: str) -> str:
+    condition = parse_condition(text)
+    if condition.kind != "transform":
+        raise OptionError(
+            f"--metadata: transform={text!r} is a condition and no change of the clip; ask it with "
+            "conditions"
+        )
+    return CHAIN.join(str(t) for t in condition.transforms)
+
+
+def _conditions(value: Any) -> tuple[str, ...]:
+    listed = [part.strip() for part in value.split(";")] if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple) or not all(isinstance(x, str) for x in listed):
+        raise OptionError(
+            f"--metadata: conditions={value!r} must be a list of conditions (or one text, joined by "
+            "';')"
+        )
+    return tuple(condition.id for condition in parse_conditions(listed))
+
+
 def _fold(value: Any) -> int | Literal["all"]:
     if value == "all":
         return "all"
@@ -197,6 +247,7 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
         ("shots", int, 0, 64),
         ("shots_seed", int, 0, 2**31),
         ("order_seed", int, 0, 2**31),
+        ("conditions_seed", int, 0, 2**31),
         ("repeat_question", int, 1, 16),
         ("repeat_audio", int, 1, 16),
         ("temperature", float, 0, 10),

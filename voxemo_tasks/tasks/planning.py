@@ -19,11 +19,17 @@ from ..specs import AnyVerbalizer, CorpusCard
 from ..tally import require_fitting
 from ..verbalize import unknown_labels
 from .asking import BARE, Member, context_of, count_known, members_of, verbalizer_of
+from .conditions import CLAIMS, CLEAN, Condition, parse_conditions
 from .documents import Selection, divide
+from .donors import Donors
+from .operations import PROTOCOL
 from .options import RunOptions
 from .shots import Shots
 
 log = logging.getLogger(__name__)
+
+COUNTERFACTUAL = "counterfactual"
+"""The tier whose task runs the whole protocol: claims, and the base question about every dose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class Plan:
         by_language: Questions by language of the utterance; ``None`` for every other one.
         verbalizer: Reader of the replies, with its digest.
         ensemble: Id and digest of the ensemble, if there is one.
+        conditions: What is asked of each utterance; just ``clean`` in an ordinary run.
     """
 
     card: CorpusCard
@@ -47,6 +54,7 @@ class Plan:
     by_language: dict[str | None, tuple[Member, ...]]
     verbalizer: tuple[AnyVerbalizer, str]
     ensemble: Json | None = None
+    conditions: tuple[Condition, ...] = (CLEAN,)
 
     @classmethod
     def of(cls, card: CorpusCard, tier: str, options: RunOptions) -> Plan:
@@ -55,7 +63,8 @@ class Plan:
         Raises:
             OptionError, UnknownNameError, LabelSetError: For options that cannot be met.
         """
-        by_language = members_of(tier, options, card.languages)
+        conditions = conditions_of(tier, options)
+        by_language = questions_of(tier, options, card.languages, conditions)
         members = [m for several in by_language.values() for m in several]
         answers = {member.prompt.answer for member in members}
         if "dimensions" in answers and len(answers) > 1:
@@ -69,7 +78,8 @@ class Plan:
                 f"--metadata: shots={options.shots}: an example shows a bare label, and tier {tier!r} "
                 f"answers with more; tiers with examples: {', '.join(sorted(BARE))}"
             )
-        reader = verbalizer_of(members, options)
+        _require_context(tier, members, conditions)
+        reader = verbalizer_of([m for m in members if m.condition != CLAIMS], options)
         require_fitting(reader[0], ratings=ratings)
         for member in members:
             menu = member.menu(label_set, "", options.order_seed)
@@ -87,7 +97,7 @@ class Plan:
         if options.ensemble is not None:
             found, digest = registry.ensemble(options.ensemble)
             spec = {"id": found.ref, "sha256": digest}
-        return cls(card, tier, options, label_set, by_language, reader, spec)
+        return cls(card, tier, options, label_set, by_language, reader, spec, conditions)
 
     def speaking(self, languages: Iterable[str | None]) -> Plan:
         """The plan for the languages that the utterances really have."""
@@ -96,15 +106,19 @@ class Plan:
         only = self.card.languages[0] if len(self.card.languages) == 1 else None
         return replace(
             self,
-            by_language=members_of(self.tier, self.options, {x or only for x in languages}),
+            by_language=questions_of(
+                self.tier, self.options, {x or only for x in languages}, self.conditions
+            ),
         )
 
     def members(self, document: Json) -> tuple[Member, ...]:
         """The questions to an utterance."""
         language = document.get("language")
-        if language in self.by_language:
-            return self.by_language[language]
-        return self.by_language[None]
+        found = self.by_language[language if language in self.by_language else None]
+        skipped = document.get("skipped")
+        if not skipped:
+            return found
+        return tuple(member for member in found if member.condition.id not in skipped)
 
     def all_members(self) -> list[Member]:
         """Every question once."""
@@ -135,6 +149,19 @@ class Plan:
         protocol, fold, splits = divide(self.card, manifest, self.options)
         return Shots(self.card, manifest, splits, self.label_set, protocol, fold, self.options)
 
+    def donors(self, manifest: Manifest, selection: Selection) -> Donors | None:
+        """What other utterances lend, where there are conditions."""
+        if self.conditions == (CLEAN,):
+            return None
+        return Donors(
+            self.card,
+            manifest,
+            selection.rows,
+            self.label_set,
+            self.conditions,
+            self.options.conditions_seed,
+        )
+
     def frame(
         self,
         member: Member,
@@ -162,7 +189,11 @@ class Plan:
     def _context(self, member: Member, document: Json) -> dict[str, str]:
         if not member.prompt.context:
             return {}
-        return context_of(self.card, document, self.options.context)
+        if member.condition.kind == "wrong_context":
+            return dict(document.get("wrong_context", {}))
+        factors = member.condition.context
+        said = self.options.context if factors is None else factors
+        return context_of(self.card, document, said)
 
     def context_known(self, documents: Iterable[Json]) -> dict[str, int] | None:
         """For how many utterances each factor is known; ``None`` where no prompt says any."""
@@ -171,3 +202,56 @@ class Plan:
             return None
         contexts = (self._context(members[0], document) for document in documents)
         return count_known(contexts, self.options.context)
+
+
+def conditions_of(tier: str, options: RunOptions) -> tuple[Condition, ...]:
+    """The conditions of a task: those asked for, or the whole of the counterfactual protocol."""
+    written = options.conditions
+    if tier == COUNTERFACTUAL and not written:
+        written = PROTOCOL
+    conditions = parse_conditions(written)
+    if options.transform is None:
+        return conditions
+    if len(conditions) > 1:
+        raise OptionError(
+            "--metadata: transform changes every clip of the run, and so excludes conditions (and the "
+            "counterfactual protocol); chain them in one condition, e.g. 'telephone() + gain@3'"
+        )
+    only = parse_conditions([options.transform])[1]
+    return (replace(only, id=CLEAN.id),)
+
+
+def questions_of(
+    tier: str,
+    options: RunOptions,
+    languages: Iterable[str | None],
+    conditions: Sequence[Condition],
+) -> dict[str | None, tuple[Member, ...]]:
+    """The questions of a task under its conditions, by language of the utterance.
+
+    Where the tier is ``counterfactual`` they are the claims (a turn of its own, which states the base
+    question) and the base question, of tier ``base_tier``, under every condition.
+    """
+    asked = members_of(tier, options, languages)
+    if tier != COUNTERFACTUAL:
+        return {
+            language: tuple(m.under(c) for c in conditions for m in several)
+            for language, several in asked.items()
+        }
+    base = members_of(options.base_tier, replace(options, prompts=(), ensemble=None), languages)
+    return {
+        language: (
+            *(m.under(CLAIMS) for m in several),
+            *(m.under(c) for c in conditions for m in base.get(language, base[None])),
+        )
+        for language, several in asked.items()
+    }
+
+
+def _require_context(tier: str, members: Sequence[Member], conditions: Sequence[Condition]) -> None:
+    wanted = [c.id for c in conditions if c.kind in ("context", "wrong_context")]
+    if wanted and not all(member.prompt.context for member in members):
+        raise OptionError(
+            f"--metadata: conditions {', '.join(wanted)}: prompts of tier {tier!r} say no context; run "
+            "the task of tier 'context'"
+        )

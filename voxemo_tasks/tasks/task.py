@@ -23,11 +23,13 @@ from ..errors import NotPreparedError, OptionError, RunFailedError
 from ..labels import LabelSet
 from ..metrics.confusion import Confusion
 from ..metrics.hard import HARD_METRICS
-from ..records import OURS, AudioRef, Json, Request, Verdict
+from ..records import OURS, Json, Request, Verdict
 from ..render import Menu, decoding_of, render
 from ..tally import plurality, too_many_failures
 from .asking import Member, sampling_of, verdict_on
+from .conditions import CLAIMS, CLEAN
 from .documents import Documents, corpus_facts, select, write_documents
+from .operations import operations
 from .options import RunOptions, parse_options
 from .planning import Plan
 
@@ -125,6 +127,7 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
         self.plan = self.plan.speaking(languages[row] for row in self.selection.rows)
         self.dimensions, self.scale = self.plan.scale(manifest, self.selection.rows)
         shots = self.plan.shots(manifest, self.selection)
+        donors = self.plan.donors(manifest, self.selection)
         self._documents = Documents(
             self.card.id,
             manifest,
@@ -132,6 +135,7 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             self.selection.rows,
             self.options.target,
             shots,
+            donors,
         )
 
     def download(self, *args: Any, **kwargs: Any) -> None:
@@ -203,7 +207,7 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
         return instances
 
     def _requests(self, doc: Json) -> list[Request]:
-        audio = AudioRef.from_json(doc["audio"])
+        draw = self.options.conditions_seed
         out = []
         for member in self.plan.members(doc):
             decoding = decoding_of(
@@ -211,8 +215,11 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             ).with_gen_kwargs(self._gen_kwargs())
             menu = self._menu(member, doc)
             frame = self.plan.frame(member, menu, doc, self.dimensions, self.scale)
+            audio = member.condition.audio(doc, draw)
             request = render(member.prompt, member.digest, menu, audio, decoding, frame)
-            if self.options.readout == "likelihood" and menu is not None:
+            request = member.condition.worded(request, doc)
+            likelihood = self.options.readout == "likelihood" and member.condition != CLAIMS
+            if likelihood and menu is not None:
                 request = replace(request, candidates=menu.candidates())
             out.append(request)
         return out
@@ -274,6 +281,26 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             "samples": self.samples,
             "verbalizer": {"id": self.verbalizer.ref, "sha256": self._verbalizer_digest},
             "options": self.options.to_json(),
+            **self._conditions(),
+        }
+
+    def _conditions(self) -> Json:
+        """What the header says of the conditions; nothing for an ordinary run."""
+        if self.plan.conditions == (CLEAN,):
+            return {}
+        assert isinstance(self._documents, Documents)
+        claims = [m for m in self.plan.all_members() if m.condition == CLAIMS]
+        reader = registry.verbalizer(claims[0].prompt.verbalizer) if claims else None
+        return {
+            "conditions": [c.to_json() for c in self.plan.conditions],
+            "conditions_skipped": self._documents.skipped(),
+            "claims": None
+            if reader is None
+            else {
+                "members": [m.id for m in claims],
+                "verbalizer": {"id": reader[0].ref, "sha256": reader[1]},
+                "operations": operations(),
+            },
         }
 
     # --- scoring ----------------------------------------------------------------------------
@@ -301,6 +328,7 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
                 self.read(reply, self._menu(member, doc))
                 for member, several in zip(members, grouped, strict=True)
                 for reply in several
+                if member.condition.id == CLEAN.id  # the others are for the scorecard
             ]
         )
         counted = verdict.status not in OURS
