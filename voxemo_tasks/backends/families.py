@@ -131,10 +131,11 @@ def model_inputs(
     padding: Json = {"padding": True}
     if card.processor_call == "text_kwargs_padding":
         padding = {"text_kwargs": {"padding": True}}
+    sound = [clip for _, clips in asked for clip in clips]
+    if sound:  # processors trip over an empty list; a question in words alone has no audio
+        padding |= {"audio": sound, "sampling_rate": sampling_rate_hz}
     return processor(
         text=[prompt_text(processor, chat, messages) for messages, _ in asked],
-        audio=[clip for _, clips in asked for clip in clips],
-        sampling_rate=sampling_rate_hz,
         return_tensors="pt",
         **padding,
     )

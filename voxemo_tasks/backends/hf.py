@@ -267,9 +267,11 @@ class HfAudioLM(AudioLM):
     def _parts(
         self, rows: Sequence[tuple[int, int]], jobs: Sequence[Job]
     ) -> Iterator[list[tuple[int, int]]]:
-        """Batches of (job, seed); of clips of equal length only where padding changes replies."""
+        """Batches of (job, seed); of clips of equal length only where padding changes replies, and
+        never with and without clips."""
+        exact = self._card.batch_exact
         lengths = [
-            () if self._card.batch_exact else tuple(len(clip) for clip in jobs[number].audio)
+            tuple(0 if exact else len(clip) for clip in jobs[number].audio[: 1 if exact else None])
             for number, _ in rows
         ]
         start = 0

@@ -7,27 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Model(BaseModel):
-    """Base: no unknown keys, no NaN."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class Interval(Model):
-    """A confidence interval, or the reason why there is none."""
-
-    low: float | None
-    high: float | None
-    level: float
-    method: str
-    n_clusters: int
-    cluster: str | None = Field(description="What was resampled: speaker, or null for utterances.")
-    replicates: int
-    seed: int
-    reason: str | None = None
+from .basics import Interval as Interval
+from .basics import Model as Model
+from .basics import Value as Value
+from .probes.model import Probes
 
 
 class Number(Model):
@@ -128,14 +113,6 @@ class RankStability(Model):
     tau_median: float
     tau_min: float
     same_winner: float = Field(description="Share of readings with the registered best model.")
-
-
-class Value(Model):
-    """Any number with what it rests on."""
-
-    value: float | None
-    n: int
-    interval: Interval | None = None
 
 
 class PromptSpread(Model):
@@ -464,6 +441,9 @@ class TaskResult(Model):
     )
     dimensional: dict[str, Dimensional] = Field(default_factory=dict)
     association: dict[str, Association] = Field(default_factory=dict)
+    probes: Probes | None = Field(
+        default=None, description="Null where nothing but the clip as it is was asked about."
+    )
 
 
 class Session(Model):

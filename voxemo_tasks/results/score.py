@@ -34,6 +34,9 @@ from .blocks import (
 )
 from .calibrated import calibration_block, hard_votes, root
 from .counting import Reading, Tally, choose_verbalizer, tally_of
+from .probes.answers import CLEAN, by_condition
+from .probes.block import probes_block
+from .probes.conditions import why_no_headline
 from .sensitivity import sensitivity
 from .soft import gold_of, shares_of, soft_block, source_of
 
@@ -128,7 +131,8 @@ def _score_task(
     require_fitting(spec, ratings=not labels)
     reading = Reading.of(header, labels, spec)
     keep = wanted.multiverse and bool(labels)
-    tally, asked = tally_of(run, task, rows, digest, documents, reading, keep=keep)
+    by = by_condition(header, [row for row in rows if row.documents == digest])
+    tally, asked = tally_of(run, task, by.get(CLEAN, []), digest, documents, reading, keep=keep)
     result = _result(run, task, header, reader, digest, len(documents), asked, tally, wanted.seed)
     if labels:
         varied = None
@@ -139,6 +143,12 @@ def _score_task(
                 labels, [gold[i] for i in known], [tally.replies[i] for i in known], spec
             )
         result = result.model_copy(update=_labelled(header, tally, varied, result, wanted))
+        probes = probes_block(run, task, by, digest, header, documents, reading, tally, wanted.seed)
+        if probes is not None:
+            reasons = [*result.reasons, *why_no_headline(probes.validity)]
+            result = result.model_copy(
+                update={"probes": probes, "reasons": reasons, "headline": not reasons}
+            )
     else:
         result = result.model_copy(
             update={
@@ -223,6 +233,8 @@ def _result(
             f"engine or judge failed on {tally.failed} of {len(tally.statuses)} utterances (limit "
             f"{FAILURE_LIMIT:.0%})"
         )
+    if header["options"].get("transform"):
+        reasons.append(f"every clip was heard through {header['options']['transform']}")
     if asked < selected:
         reasons.append(f"{asked} of {selected} selected utterances were asked about")
     return m.TaskResult(

@@ -299,6 +299,7 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             else {
                 "members": [m.id for m in claims],
                 "verbalizer": {"id": reader[0].ref, "sha256": reader[1]},
+                "named": list(claims[0].prompt.changes),
                 "operations": operations(),
             },
         }
