@@ -252,6 +252,9 @@ class Utterance:
         valence: Mean rating on the scale that the corpus card states; likewise the others.
         language: BCP-47 tag.
         culture: Country or region of the speaker as the card defines it.
+        text_label: Emotion of the words, where the corpus tells it apart from the voice's; canonical
+            where the card has it.
+        synthesis: What made the speech: ``human``, or the synthesiser.
         splits: Roles under each protocol.
         sha256: Digest of the audio file's bytes.
         error: Why the file could not be used (``--allow-missing``); such rows are never asked.
@@ -280,6 +283,8 @@ class Utterance:
     relationship: str | None = None
     formality: str | None = None
     channel_type: str | None = None
+    text_label: str | None = None
+    synthesis: str | None = None
     splits: tuple[Split, ...] = ()
     duration_s: float | None = None
     sampling_rate_hz: int | None = None

@@ -31,6 +31,9 @@ KEY = b"voxemo"
 FORMAT = "voxemo-manifest/1"
 COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Utterance))
 
+LATER = frozenset({"text_label", "synthesis"})
+"""Columns that manifests of the first releases lack: not known, there."""
+
 _DIGEST_ROWS = 8192
 _BATCH_ROWS = 4096
 _ROW_GROUP = 32_768
@@ -312,7 +315,8 @@ def _facts(path: Path, schema: Any) -> Facts:
     wrong = [
         name
         for name in COLUMNS
-        if name not in schema.names or schema.field(name).type != wanted.field(name).type
+        if (name in schema.names or name not in LATER)
+        and (name not in schema.names or schema.field(name).type != wanted.field(name).type)
     ]
     if wrong:
         raise CorpusError(
@@ -445,6 +449,9 @@ def load_manifest(path: Path | str, root: Path | str | None = None) -> Manifest:
         raise _unreadable(path, error) from error
     facts = _facts(path, table.schema)
     _require_inside(table, shown(path))
+    for name in LATER - set(table.schema.names):
+        kind = arrow_schema().field(name)
+        table = table.append_column(kind, pa.nulls(table.num_rows, kind.type))
     # Columns of a later release are left out.
     return Manifest(path, facts, root_of(facts, root), table.select(list(COLUMNS)))
 

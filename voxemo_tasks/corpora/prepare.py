@@ -304,6 +304,7 @@ def _completed(
         yield replace(
             utterance,
             label=label,
+            text_label=card.labels.get(utterance.text_label or "", utterance.text_label),
             votes=votes,
             rater_votes=rater_votes,
             language=utterance.language or language,

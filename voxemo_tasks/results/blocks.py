@@ -29,7 +29,7 @@ from . import model as m
 from .counting import Tally
 
 REPLICATES = 1000
-GROUPED_BY = ("culture", "language", "gender")
+GROUPED_BY = ("culture", "language", "gender", "synthesis")
 """What a scorecard is divided by where the user does not say, as far as it is known."""
 
 METHODS = {

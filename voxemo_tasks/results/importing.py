@@ -29,7 +29,17 @@ from .rows import cell, read_rows
 TASK = "imported"
 PROMPT = "imported@1"
 GOLD = ("gold", "gold2", "votes", *DIMENSIONS)
-DESCRIBING = ("speaker", "group", "gender", "age", "language", "culture", "dialogue", "sentence")
+DESCRIBING = (
+    "speaker",
+    "group",
+    "gender",
+    "age",
+    "language",
+    "culture",
+    "dialogue",
+    "sentence",
+    "synthesis",
+)
 PREDICTED = ("reply", *(f"predicted_{name}" for name in DIMENSIONS))
 FIELDS = ("utterance", *PREDICTED, *GOLD, *DESCRIBING, "prompt", "sample")
 SHARE = "p."

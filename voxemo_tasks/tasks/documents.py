@@ -24,6 +24,7 @@ from ..records import Json, Split, Utterance, digest_of
 from ..specs import CorpusCard
 from .donors import Donors
 from .options import RunOptions
+from .pairs import Pairs, read_pairs
 from .shots import Shots
 
 SCHEMA = "voxemo-documents/1"
@@ -48,6 +49,7 @@ KEPT = (
     "relationship",
     "formality",
     "channel_type",
+    "synthesis",
     "duration_s",
 )
 
@@ -160,6 +162,11 @@ def select(
         excluded = {"no rating": 0, "file unusable": 0}
     if voting:
         excluded |= {"no votes": 0, f"no {options.target} of the votes": 0}
+    paired = None
+    if options.pairs is not None:
+        pairs = read_pairs(options.pairs)
+        pairs.require(manifest.column("utterance_id"))
+        paired = pairs.of
     chosen: list[tuple[str, int]] = []
     folds: set[int] = set()
     ratings = list(zip(*(manifest.column(c) for c in RATINGS), strict=True))
@@ -169,8 +176,12 @@ def select(
         folds.update(split.fold for split in mine)
         if not any(s.role == options.role and fold in ("all", s.fold) for s in mine):
             continue
+        if paired is not None and uid not in paired:
+            continue
         if error is not None:
             excluded["file unusable"] += 1
+        elif paired is not None:  # what is asked of a pair needs no gold label
+            chosen.append((hash_order(card.id, uid), row))
         elif label_set is None:
             if all(rating is None for rating in ratings[row]):
                 excluded["no rating"] += 1
@@ -232,6 +243,7 @@ class Documents(Sequence[Json]):
         target: str = "released",
         shots: Shots | None = None,
         donors: Donors | None = None,
+        pairs: Pairs | None = None,
     ) -> None:
         self.features = {}
         self._corpus = corpus
@@ -241,6 +253,7 @@ class Documents(Sequence[Json]):
         self._target = target
         self._shots = shots
         self._donors = donors
+        self._pairs = pairs
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -262,6 +275,8 @@ class Documents(Sequence[Json]):
             document |= self._shots.of(utterance)
         if self._donors is not None:
             document |= self._donors.of(utterance)
+        if self._pairs is not None:
+            document["pairs"] = list(self._pairs.of[utterance.utterance_id])
         return document
 
     def skipped(self) -> dict[str, dict[str, int]]:
@@ -274,6 +289,9 @@ def describe(utterance: Utterance, label_set: LabelSet | None, target: str = "re
     data = utterance.to_json()
     kept = {key: data[key] for key in KEPT if data[key] is not None}
     gold = gold_of(utterance.label, utterance.votes, label_set, target)
+    words = utterance.text_label
+    if words is not None and label_set is not None:
+        kept["label2"] = label_set.of(words) or words
     return kept | {"label": gold}
 
 

@@ -31,6 +31,7 @@ from .conditions import CLAIMS, CLEAN
 from .documents import Documents, corpus_facts, select, write_documents
 from .operations import operations
 from .options import RunOptions, parse_options
+from .pairs import Pairs, read_pairs
 from .planning import Plan
 
 METRICS = tuple(HARD_METRICS)
@@ -136,7 +137,11 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             self.options.target,
             shots,
             donors,
+            self._pairs(),
         )
+
+    def _pairs(self) -> Pairs | None:
+        return None if self.options.pairs is None else read_pairs(self.options.pairs)
 
     def download(self, *args: Any, **kwargs: Any) -> None:
         """Nothing is downloaded: the documents are those of the prepared manifest."""
@@ -282,7 +287,12 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             "verbalizer": {"id": self.verbalizer.ref, "sha256": self._verbalizer_digest},
             "options": self.options.to_json(),
             **self._conditions(),
+            **self._paired(),
         }
+
+    def _paired(self) -> Json:
+        pairs = self._pairs()
+        return {} if pairs is None else {"pairs": {"file": pairs.name, "sha256": pairs.digest}}
 
     def _conditions(self) -> Json:
         """What the header says of the conditions; nothing for an ordinary run."""
@@ -333,6 +343,7 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             ]
         )
         counted = verdict.status not in OURS
+        counted = counted and doc.get("label") is not None  # members of pairs may have none
         pair = [doc.get("label"), verdict.answer] if counted else None
         detail = verdict.to_json() | {
             "replies": [getattr(reply, "key", None) for reply in replies],

@@ -40,6 +40,8 @@ FIELDS: frozenset[str] = frozenset(
         "relationship",
         "formality",
         "channel_type",
+        "text_label",
+        "synthesis",
     ]
 )
 """Fields of an utterance that a name can fill."""

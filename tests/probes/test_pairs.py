@@ -1,0 +1,111 @@
+"""Minimal pairs: the file, what is asked, what is counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from probe_models import after, utterances
+
+from voxemo_tasks.errors import OptionError
+from voxemo_tasks.results.model import TaskResult
+from voxemo_tasks.tasks.pairs import read_pairs
+
+HEAD = "pair,dimension,variant,utterance\n"
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_both_ways_of_writing_are_one(tmp_path: Path) -> None:
+    table = write(tmp_path / "a.csv", HEAD + "p1,irony,literal,u1\np1,irony,ironic,u2\n")
+    line = {"pair": "p1", "dimension": "irony", "utterances": {"literal": "u1", "ironic": "u2"}}
+    lines = write(tmp_path / "a.jsonl", json.dumps(line) + "\n\n")
+    found = read_pairs(table)
+    assert found.digest == read_pairs(lines).digest
+    assert found.of["u2"] == ({"pair": "p1", "dimension": "irony", "variant": "ironic", "size": 2},)
+    listed = write(
+        tmp_path / "b.jsonl",
+        '{"pair": "p", "dimension": "laughter", "utterances": ["x", "y", "z"]}',
+    )
+    assert [read_pairs(listed).of[u][0]["variant"] for u in "xyz"] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", HEAD + "p1,irony,literal,u1\n", "one member"),
+        ("a.csv", HEAD + "p1,,x,u1\n", "line 2: dimension is missing"),
+        ("a.csv", HEAD + "p1,irony,x,u1\np1,irony,x,u2\n", "line 3.*variant 'x'"),
+        ("a.csv", HEAD + "p1,irony,x,u1\np1,irony,y,u1\n", "line 3.*'u1' already"),
+        ("a.csv", HEAD, "holds no pair"),
+        ("a.jsonl", "[1]", "expected an object"),
+        ("a.jsonl", "{", "line 1: not JSON"),
+        ("a.jsonl", '{"pair": "p", "dimension": "d", "utterances": 3}', "must be an object"),
+        ("a.txt", "x", "must end in"),
+    ],
+)
+def test_what_is_wrong_with_a_file(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        read_pairs(write(tmp_path / name, text))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="cannot be read"):
+        read_pairs(str(tmp_path / "none.csv"))
+
+
+def test_pairs_of_mini(ask: Callable[..., TaskResult], tmp_path: Path) -> None:
+    """Ten pairs by speaker; the model hears the difference in those of even number."""
+    found = utterances()
+    rows, said = [HEAD], []
+    for i in range(10):
+        a, b = found[2 * i], found[2 * i + 1]
+        rows += [f"p{i},irony,literal,{a.utterance_id}\n", f"p{i},irony,ironic,{b.utterance_id}\n"]
+        first = str(a.label)
+        said += [
+            {"path": a.path, "reply": first},
+            {"path": b.path, "reply": after(first, 1) if i % 2 == 0 else first},
+        ]
+    file = write(tmp_path / "pairs.csv", "".join(rows))
+    result = ask(said, metadata={"pairs": file})
+    assert result.counts.asked == 20
+    assert result.probes is not None
+    (dimension,) = result.probes.pairs
+    assert (dimension.dimension, dimension.pairs, dimension.incomplete) == ("irony", 10, 0)
+    assert dimension.differs.value == dimension.shift.value == 0.5
+    assert sum(dimension.moves.values()) == 10
+    right = [
+        found[2 * i + 1].label == (after(str(found[2 * i].label), 1) if i % 2 == 0 else found[2 * i].label)
+        for i in range(10)
+    ]  # fmt: skip
+    assert dimension.both_right is not None
+    assert dimension.both_right.value == sum(right) / 10
+
+
+def test_half_a_pair_is_not_counted(ask: Callable[..., TaskResult], tmp_path: Path) -> None:
+    found = utterances()
+    ids = [u.utterance_id for u in found[:4]]
+    file = write(
+        tmp_path / "p.csv",
+        HEAD + "".join(f"p{i // 2},laughter,{i % 2},{uid}\n" for i, uid in enumerate(ids)),
+    )
+    said: list[dict[str, Any]] = [{"path": found[3].path, "error": "broken"}, {"reply": "sad"}]
+    result = ask(said, metadata={"pairs": file})
+    assert result.probes is not None
+    (dimension,) = result.probes.pairs
+    assert (dimension.pairs, dimension.incomplete) == (1, 1)
+    assert dimension.differs.value == 0.0
+
+
+def test_pairs_of_utterances_that_are_not_there(
+    ask: Callable[..., TaskResult], tmp_path: Path
+) -> None:
+    file = write(tmp_path / "p.csv", HEAD + "p,irony,a,nobody\np,irony,b,noone\n")
+    with pytest.raises(OptionError, match=r"2 of 2 utterances are not in the corpus, e.g. nobody"):
+        ask([{"reply": "sad"}], metadata={"pairs": file})
