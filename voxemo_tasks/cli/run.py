@@ -58,6 +58,7 @@ def run(argv: Sequence[str]) -> int:
     status = conclude(
         predict_only=predict_only,
         multiverse=not own.no_sensitivity,
+        stimuli=not own.no_stimuli_check,
         check_again=0 if failure else own.determinism_check,
     )
     if failure is not None:
@@ -75,6 +76,7 @@ def own_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--no-sensitivity", action="store_true")
+    parser.add_argument("--no-stimuli-check", action="store_true")
     parser.add_argument("--determinism-check", default="0", metavar="N")
     own, rest = parser.parse_known_args(list(argv))
     own.determinism_check = count_of("--determinism-check", own.determinism_check)
@@ -94,6 +96,7 @@ def count_of(flag: str, given: str) -> int:
 
 OWN_HELP = """flags of voxemo beside those of lm-eval:
   --no-sensitivity   leave out how the scores move under other readings of the replies
+  --no-stimuli-check   do not measure the changed clips of a counterfactual task
   --determinism-check N   ask again for N stored replies in other batches, and compare
 """
 
@@ -119,10 +122,14 @@ def refused_by_lm_eval(error: ValueError) -> bool:
     )
 
 
-def conclude(*, predict_only: bool, multiverse: bool = True, check_again: int = 0) -> int:
+def conclude(
+    *, predict_only: bool, multiverse: bool = True, check_again: int = 0, stimuli: bool = True
+) -> int:
     """Score every run folder that this process wrote; print tables and where the JSON is."""
     from ..backends import base
     from ..tasks import task
+    from ..tasks.planning import COUNTERFACTUAL
+    from .stimuli import check_stimuli
 
     instances = [i for one in task.kept or [] for i in one.instances or [] if i.resps]
     failed = False
@@ -138,6 +145,8 @@ def conclude(*, predict_only: bool, multiverse: bool = True, check_again: int = 
         if predict_only:
             print(f"\nreplies: {folder}")
             continue
+        if stimuli and any(one.plan.tier == COUNTERFACTUAL for one in task.kept or []):
+            print("\n" + "\n".join(check_stimuli(folder)))
         results = score_run(folder, sessions=[model.store.session], multiverse=multiverse)
         path = write_results(results, folder / RESULTS)
         print(f"\n{table_of(results)}\n\nresults: {path}")
