@@ -16,7 +16,7 @@ FAILED = 3
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all sub-commands but ``run`` and ``plan``, whose flags are lm-eval's own."""
+    """The parser of all sub-commands but those whose flags are lm-eval's own."""
     from . import audio, corpora, demo, imports, models, rooms, score, tasks, verbalize
 
     parser = argparse.ArgumentParser(
@@ -31,6 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     subparsers.add_parser(
         "plan", help="what a run will ask and cost, before it is started", add_help=False
+    )
+    subparsers.add_parser(
+        "probe", help="ask in other ways, to see whether the model hears", add_help=False
     )
     score.add_parser(subparsers)
     imports.add_parser(subparsers)
@@ -56,6 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from . import plan
 
             return plan.run(arguments[1:])
+        if arguments[:1] == ["probe"]:
+            from .probe import probe
+
+            return probe(arguments[1:])
         options = build_parser().parse_args(arguments)
         return int(options.func(options) or 0)
     except RunFailedError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .model import Rate, Results, Sensitivity, TaskResult
+from .probes.lines import probe_lines
 
 COLUMNS = ("uar", "wa", "macro_f1", "weighted_f1")
 
@@ -80,6 +81,8 @@ def table_of(results: Results) -> str:
             notes.append(f"  prompts in {', '.join(unchecked)}: reviewed by no native speaker")
         if task.sensitivity is not None:
             notes.append(f"  {_varied(task.sensitivity)}")
+        if task.probes is not None:
+            notes += [f"  {line}" for line in probe_lines(task.probes)]
         notes += [f"  no headline: {reason}" for reason in task.reasons]
     top = f"model {results.model.get('model')}, strict rates in percent, 95 % intervals"
     if results.notice:

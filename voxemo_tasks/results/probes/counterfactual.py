@@ -278,6 +278,7 @@ def counterfactual_block(
             [p.documents[u] for u in both],
             seed,
         ),
+        flips=_flips(p),
         **_foresight(p),
         graded_effect=_graded(p, trials, claimed, who),
         generality=generality(counts),
@@ -285,6 +286,23 @@ def counterfactual_block(
         rationale=_rationale(run, p, rows),
         by_operation=_by_operation(p, trials, rates),
     )
+
+
+def _flips(p: Protocol) -> dict[str, Value]:
+    """Of every dose, over all utterances with a sham; needs no claim."""
+    shams = {u: s for u in p.documents if (s := p.said(u, SHAM)) is not None}
+    out = {}
+    for operation, sizes in p.header["claims"]["operations"].items():
+        for size in sizes:
+            name = f"{operation}.{size}"
+            codes = {u: c for u in shams if (c := p.said(u, name)) is not None}
+            if codes:
+                out[name] = share_of(
+                    [float(code != shams[u]) for u, code in codes.items()],
+                    [p.documents[u] for u in codes],
+                    p.seed,
+                )
+    return out
 
 
 def _foresight(p: Protocol) -> dict[str, Value]:

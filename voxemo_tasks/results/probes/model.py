@@ -143,6 +143,9 @@ class Counterfactual(Model):
         "alone does."
     )
     sham_corrected: Value
+    flips: dict[str, Value] = Field(
+        description="Dose → share of utterances that answer unlike to the sham, claimed or not."
+    )
     balanced_accuracy: Value
     mcc: Value
     invariance: Value

@@ -1,0 +1,82 @@
+"""Probes in lines of text, below the table of a terminal."""
+
+from __future__ import annotations
+
+from ..basics import Value
+from .model import Counterfactual, Probes
+
+
+def points(value: Value | None) -> str:
+    """A share or difference in percentage points with its interval; a dash where there is none.
+
+    Example:
+        >>> points(Value(value=0.25, n=4)), points(None)
+        ('+25.0', '-')
+    """
+    if value is None or value.value is None:
+        return "-"
+    reach = ""
+    if value.interval is not None and value.interval.low is not None:
+        low, high = value.interval.low, value.interval.high or 0.0
+        reach = f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * value.value:+.1f}{reach}"
+
+
+def probe_lines(probes: Probes) -> list[str]:
+    """What a reader wants to see first of each probe."""
+    lines = []
+    gate = probes.validity
+    if gate is not None and any(c.difference is not None for c in gate.comparisons):
+        shown = "; ".join(
+            f"audio less {c.control} {points(c.difference)} points of UAR" for c in gate.comparisons
+        )
+        lines.append(f"validity gate: {gate.status} ({shown})")
+    curved = {level.condition for curve in probes.severity for level in curve.levels}
+    for result in probes.conditions:
+        if result.condition["id"] in curved:
+            continue
+        if not result.n:
+            lines.append(f"{result.condition['id']}: not asked ({next(iter(result.skipped), '-')})")
+            continue
+        lines.append(
+            f"{result.condition['id']}: drop of WA {points(result.drop['wa'])}, answers changed "
+            f"{points(result.changed)}, n {result.n}"
+        )
+    for curve in probes.severity:
+        rates = ", ".join(
+            f"{level.severity}: {'-' if level.wa is None else f'{100 * level.wa:.1f}'}"
+            for level in curve.levels
+        )
+        lines.append(f"{curve.family}, WA by severity: {rates}")
+    for gain in probes.context:
+        lines.append(f"context {gain.factors}: gain of WA {points(gain.gain['wa'])}, n {gain.n}")
+    if probes.wrong_context is not None:
+        lines.append(f"right less wrong context: WA {points(probes.wrong_context['wa'])}")
+    if probes.counterfactual is not None:
+        lines += _counterfactual(probes.counterfactual)
+    words = probes.incongruence
+    if words is not None:
+        lines.append(
+            f"voice against words: accuracy {points(words.voice_congruent)} where they agree, "
+            f"{points(words.voice_incongruent)} where not (there the words': "
+            f"{points(words.text_incongruent)}); errors that follow the words "
+            f"{points(words.errors_follow_text)}"
+        )
+    for pair in probes.pairs:
+        lines.append(
+            f"minimal pairs, {pair.dimension}: answered differently {points(pair.differs)}, "
+            f"{pair.pairs} pairs"
+        )
+    return lines
+
+
+def _counterfactual(found: Counterfactual) -> list[str]:
+    failed = sum(one.failed for one in found.attrition.values())
+    rendered = sum(one.rendered for one in found.attrition.values())
+    checked = f"{failed} of {rendered} stimuli unfit" if found.checked else "stimuli not checked"
+    return [
+        f"counterfactual: claim effect {points(found.claim_effect)} (flips {points(found.flip)}, "
+        f"placebo {points(found.placebo_flip)}, sham {points(found.sham_flip)}), target hit "
+        f"{points(found.target_hit)}, {found.trials} trials of {found.n} utterances, "
+        f"{found.unreadable} unreadable, {checked}"
+    ]
