@@ -282,7 +282,7 @@ def test_a_listener_passes_the_gate(ask: Ask) -> None:
     assert found["wrong_transcript"].follows_donor.value == 0.0
     assert result.probes is not None
     assert result.probes.validity is not None
-    assert result.probes.validity.status == "passed"
+    assert result.validity == result.probes.validity.status == "passed"
     assert set(found["transcript_only"].by) == {"culture", "language"}
 
 
@@ -314,6 +314,7 @@ def test_the_gate_without_one_of_its_controls(ask: Ask) -> None:
 def test_a_run_without_conditions_has_no_probes(ask: Ask) -> None:
     result = ask([{"path": u.path, "reply": u.label} for u in utterances()], limit=10)
     assert result.probes is None
+    assert result.validity == "not examined"
 
 
 def test_a_severity_curve(ask: Ask) -> None:

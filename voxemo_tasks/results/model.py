@@ -441,6 +441,11 @@ class TaskResult(Model):
     )
     dimensional: dict[str, Dimensional] = Field(default_factory=dict)
     association: dict[str, Association] = Field(default_factory=dict)
+    validity: Literal["passed", "failed", "not examined"] = Field(
+        default="not examined",
+        description="Whether the audio beats its controls, words alone and another clip; a score that "
+        "failed has no headline.",
+    )
     probes: Probes | None = Field(
         default=None, description="Null where nothing but the clip as it is was asked about."
     )

@@ -146,8 +146,14 @@ def _score_task(
         probes = probes_block(run, task, by, digest, header, documents, reading, tally, wanted.seed)
         if probes is not None:
             reasons = [*result.reasons, *why_no_headline(probes.validity)]
+            gate = "not examined" if probes.validity is None else probes.validity.status
             result = result.model_copy(
-                update={"probes": probes, "reasons": reasons, "headline": not reasons}
+                update={
+                    "probes": probes,
+                    "validity": gate,
+                    "reasons": reasons,
+                    "headline": not reasons,
+                }
             )
     else:
         result = result.model_copy(

@@ -6,8 +6,8 @@ from ..basics import Value
 from .model import Counterfactual, Probes
 
 
-def points(value: Value | None) -> str:
-    """A share or difference in percentage points with its interval; a dash where there is none.
+def points(value: Value | None, sign: str = "+") -> str:
+    """A difference in percentage points with its interval; a dash where there is none.
 
     Example:
         >>> points(Value(value=0.25, n=4)), points(None)
@@ -18,8 +18,18 @@ def points(value: Value | None) -> str:
     reach = ""
     if value.interval is not None and value.interval.low is not None:
         low, high = value.interval.low, value.interval.high or 0.0
-        reach = f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{100 * value.value:+.1f}{reach}"
+        reach = f" [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+    return f"{100 * value.value:{sign}.1f}{reach}"
+
+
+def share(value: Value | None) -> str:
+    """A share in percent with its interval.
+
+    Example:
+        >>> share(Value(value=0.25, n=4))
+        '25.0'
+    """
+    return points(value, "")
 
 
 def probe_lines(probes: Probes) -> list[str]:
@@ -40,7 +50,7 @@ def probe_lines(probes: Probes) -> list[str]:
             continue
         lines.append(
             f"{result.condition['id']}: drop of WA {points(result.drop['wa'])}, answers changed "
-            f"{points(result.changed)}, n {result.n}"
+            f"{share(result.changed)}, n {result.n}"
         )
     for curve in probes.severity:
         rates = ", ".join(
@@ -57,14 +67,14 @@ def probe_lines(probes: Probes) -> list[str]:
     words = probes.incongruence
     if words is not None:
         lines.append(
-            f"voice against words: accuracy {points(words.voice_congruent)} where they agree, "
-            f"{points(words.voice_incongruent)} where not (there the words': "
-            f"{points(words.text_incongruent)}); errors that follow the words "
-            f"{points(words.errors_follow_text)}"
+            f"voice against words: accuracy {share(words.voice_congruent)} where they agree, "
+            f"{share(words.voice_incongruent)} where not (there the words': "
+            f"{share(words.text_incongruent)}); errors that follow the words "
+            f"{share(words.errors_follow_text)}"
         )
     for pair in probes.pairs:
         lines.append(
-            f"minimal pairs, {pair.dimension}: answered differently {points(pair.differs)}, "
+            f"minimal pairs, {pair.dimension}: answered differently {share(pair.differs)}, "
             f"{pair.pairs} pairs"
         )
     return lines
@@ -75,8 +85,8 @@ def _counterfactual(found: Counterfactual) -> list[str]:
     rendered = sum(one.rendered for one in found.attrition.values())
     checked = f"{failed} of {rendered} stimuli unfit" if found.checked else "stimuli not checked"
     return [
-        f"counterfactual: claim effect {points(found.claim_effect)} (flips {points(found.flip)}, "
-        f"placebo {points(found.placebo_flip)}, sham {points(found.sham_flip)}), target hit "
-        f"{points(found.target_hit)}, {found.trials} trials of {found.n} utterances, "
+        f"counterfactual: claim effect {points(found.claim_effect)} (flips {share(found.flip)}, "
+        f"placebo {share(found.placebo_flip)}, sham {share(found.sham_flip)}), target hit "
+        f"{share(found.target_hit)}, {found.trials} trials of {found.n} utterances, "
         f"{found.unreadable} unreadable, {checked}"
     ]

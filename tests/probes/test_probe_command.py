@@ -1,0 +1,87 @@
+"""``voxemo probe``: which run it is, and what it prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from probe_models import utterances
+
+from voxemo_tasks.cli import main
+from voxemo_tasks.cli.probe import PROBES, as_run
+from voxemo_tasks.corpora import prepare
+from voxemo_tasks.errors import OptionError
+from voxemo_tasks.results import read_results
+from voxemo_tasks.tasks.options import parse_options
+
+
+def metadata(arguments: list[str]) -> dict[str, Any]:
+    at = arguments.index("--metadata")
+    found: dict[str, Any] = json.loads(arguments[at + 1])
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(PROBES))
+def test_every_probe_is_a_run(name: str) -> None:
+    needed = {"transform": ["--transform", "reverb"], "pairs": ["--pairs", "p.csv"]}
+    extra = needed.get(PROBES[name].needs or "", [])
+    found = as_run([name, "--corpus", "mini", *extra, "--limit", "3"])
+    tier = PROBES[name].tier
+    assert found[:2] == ["--tasks", f"voxemo_mini_{tier}"]
+    assert found[-2:] == ["--limit", "3"]
+    if "--metadata" in found:
+        parse_options(metadata(found), strict=True)
+
+
+def test_several_corpora_and_options() -> None:
+    found = as_run(
+        ["severity", "--corpus", "mini,urdu", "--transform", "noise(kind=pink)", "--tier", "open",
+         "--metadata", '{"samples": 2, "temperature": 0.5}']
+    )  # fmt: skip
+    assert found[1] == "voxemo_mini_open,voxemo_urdu_open"
+    assert metadata(found) == {
+        "samples": 2,
+        "temperature": 0.5,
+        "conditions": ["severities:noise(kind=pink)"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["severity", "--corpus", "mini"], "needs --transform"),
+        (["controls", "--corpus", "mini", "--pairs", "x.csv"], "takes no --pairs"),
+        (["context", "--corpus", "mini", "--tier", "direct"], "runs tier 'context' only"),
+        (["controls", "--corpus", "mini", "--metadata", "{"], "not JSON"),
+        (["controls", "--corpus", "mini", "--metadata", "[1]"], "expected an object"),
+    ],
+)
+def test_what_is_refused(argv: list[str], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        as_run(argv)
+
+
+def test_a_probe_from_the_command_line(
+    home: Path, tmp_path: Path, script: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare("mini", None, progress=False)
+    file = script(
+        {"heard": False, "reply": "neutral"},
+        {"transform": "control_silence", "reply": "neutral"},
+        *({"path": u.path, "reply": u.label} for u in utterances()),
+    )
+    status = main(
+        ["probe", "controls", "--corpus", "mini", "--model", "scripted-audiolm", "--model_args",
+         f"replies={file}", "--limit", "30", "--output_path", str(tmp_path / "out"),
+         "--no-sensitivity"]
+    )  # fmt: skip
+    assert status == 0
+    printed = capsys.readouterr().out
+    assert "validity gate: passed" in printed
+    assert "control_silence(): drop of WA +" in printed
+    (path,) = (tmp_path / "out").glob("*/results.json")
+    result = read_results(path).tasks["voxemo_mini_direct"]
+    assert result.probes is not None
+    assert len(result.probes.conditions) == 8
