@@ -50,6 +50,8 @@ FULL = Utterance(
     relationship="friends",
     formality="informal",
     channel_type="telephone",
+    text_label="neutral",
+    synthesis="human",
     splits=(Split("all", 1, "test"), Split("emobox", 2, "train")),
     duration_s=0.75,
     sampling_rate_hz=16_000,
@@ -319,3 +321,24 @@ def test_rows_edited_by_hand(tmp_path: Path) -> None:
     pq.write_table(edited.replace_schema_metadata(said), path)
     with pytest.raises(CorpusError, match=r"was edited.*voxemo corpora prepare urdu"):
         load_manifest(path).verify()
+
+
+def test_a_manifest_from_before_some_columns_were(tmp_path: Path) -> None:
+    """They are not known there; other missing columns are an error."""
+    import pyarrow.parquet as pq
+
+    utterances = [Utterance("u1", "a.wav", label="sad", sha256="0" * 64)]
+    table = table_of(utterances)
+    digest = digest_of_rows(table)
+    facts = Facts("mini", "0" * 64, str(tmp_path), digest, "1", "2026-01-01T00:00:00+00:00")
+    path = tmp_path / "old.parquet"
+    path.write_bytes(to_parquet(table, facts))
+    old = pq.read_table(path).drop_columns(["text_label", "synthesis"])
+    pq.write_table(old, path)
+    manifest = load_manifest(path)
+    assert manifest.row(0).text_label is None
+    assert manifest.column("synthesis") == [None]
+    manifest.verify()
+    pq.write_table(old.drop_columns(["gender"]), path)
+    with pytest.raises(CorpusError, match="gender"):
+        load_manifest(path)

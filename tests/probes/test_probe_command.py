@@ -15,6 +15,7 @@ from voxemo_tasks.corpora import prepare
 from voxemo_tasks.errors import OptionError
 from voxemo_tasks.results import read_results
 from voxemo_tasks.tasks.options import parse_options
+from voxemo_tasks.tasks.pairs import DIMENSIONS
 
 
 def metadata(arguments: list[str]) -> dict[str, Any]:
@@ -61,6 +62,34 @@ def test_several_corpora_and_options() -> None:
 def test_what_is_refused(argv: list[str], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         as_run(argv)
+
+
+def test_the_pairs_that_come_with_the_package(
+    home: Path, tmp_path: Path, script: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare("mini_pairs", None, progress=False)
+    file = script(
+        {"path": "irony_ironic.flac", "reply": "disgust"},
+        {"path": "pair_de_laughter_with.flac", "reply": "happy"},
+        {"reply": "neutral"},
+    )
+    status = main(
+        ["probe", "pairs", "--corpus", "mini_pairs", "--model", "scripted-audiolm", "--model_args",
+         f"replies={file}", "--output_path", str(tmp_path / "out"), "--no-sensitivity"]
+    )  # fmt: skip
+    assert status == 0
+    assert "minimal pairs, irony: answered differently 100.0" in capsys.readouterr().out
+    (path,) = (tmp_path / "out").glob("*/results.json")
+    result = read_results(path).tasks["voxemo_mini_pairs_direct"]
+    assert result.notice == "synthetic, not a result"
+    assert result.probes is not None
+    found = {one.dimension: one for one in result.probes.pairs}
+    assert set(found) == set(DIMENSIONS)
+    assert all(one.pairs == 3 and one.incomplete == 0 for one in found.values())
+    assert found["laughter"].differs.value == pytest.approx(1 / 3)
+    assert found["laughter"].by["language"]["de-DE"].value == 1.0
+    assert found["laughter"].interaction["culture"].value == 1.0
+    assert found["honorific"].moves == {"with: neutral → without: neutral": 3}
 
 
 def test_a_probe_from_the_command_line(

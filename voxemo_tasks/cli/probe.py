@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import OptionError
 from ..records import Json
@@ -80,7 +81,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--corpus", required=True, help="a prepared corpus, or several by commas")
     made.add_argument("--tier", help="how it is asked (default: as the probe has it)")
     made.add_argument("--transform", help="of `severity`, e.g. noise(kind=pink), babble, reverb")
-    made.add_argument("--pairs", help="of `pairs`: CSV, TSV or JSON Lines")
+    made.add_argument(
+        "--pairs", help="of `pairs`: CSV, TSV or JSON Lines (default: pairs.csv of the corpus)"
+    )
     made.add_argument("--metadata", help="further options, as JSON")
     return made
 
@@ -97,6 +100,8 @@ def as_run(argv: Sequence[str]) -> list[str]:
     """
     args, rest = parser().parse_known_args(list(argv))
     wanted = PROBES[args.name]
+    if wanted.needs == "pairs" and not args.pairs:
+        args.pairs = own_pairs(args.corpus)
     for flag in ("transform", "pairs"):
         given = getattr(args, flag)
         if wanted.needs == flag and not given:
@@ -124,6 +129,16 @@ def as_run(argv: Sequence[str]) -> list[str]:
     tasks = ",".join(f"voxemo_{corpus.strip()}_{tier}" for corpus in args.corpus.split(","))
     said = ["--metadata", json.dumps(metadata, ensure_ascii=False)] if metadata else []
     return ["--tasks", tasks, *said, *rest]
+
+
+def own_pairs(corpus: str) -> str | None:
+    """The file of pairs that a corpus brings along: ``pairs.csv`` in its root."""
+    from ..corpora import prepared, prepared_ids
+
+    if corpus not in prepared_ids():
+        return None
+    file = Path(prepared(corpus).manifest().root) / "pairs.csv"
+    return str(file) if file.is_file() else None
 
 
 if __name__ == "__main__":

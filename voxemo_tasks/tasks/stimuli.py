@@ -15,6 +15,10 @@ from .conditions import Condition, parse_condition
 MEASURED = frozenset({"sham", "round_trip", "dose"})
 """Conditions that are changes of prosody with a known target."""
 
+DOSE_CRITERIA = frozenset({"f0_ratio", "f0_drift", "duration_ratio", "level_db"})
+"""What a round trip must hold: that its dose is zero. What else the processing did to the clip is what
+it is there to control for."""
+
 
 def measured(
     clips: Mapping[str, AudioRef], asked: Iterable[tuple[str, str]], workers: int = 4
@@ -48,5 +52,10 @@ def _measure(uid: str, clip: AudioRef, condition: Condition) -> Json:
         found = check_manipulation(decode(clip, rate), changed, rate, target_of(transform))
     except AudioError as error:
         return row | {"failed": ["audio"], "error": str(error)}
-    failed = [criterion.name for criterion in found.criteria if not criterion.passed]
+    failed = [
+        criterion.name
+        for criterion in found.criteria
+        if not criterion.passed
+        and (condition.kind != "round_trip" or criterion.name in DOSE_CRITERIA)
+    ]
     return row | {"failed": failed, "measures": found.to_json()}
