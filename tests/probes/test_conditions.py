@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from probe_models import LABELS, after, utterances
 
+from voxemo_tasks import registry
+from voxemo_tasks.corpora import Manifest, prepared
+from voxemo_tasks.corpora.manifest import table_of
 from voxemo_tasks.errors import OptionError, UnknownNameError
-from voxemo_tasks.records import AudioRef, Request
+from voxemo_tasks.records import AudioRef, Reply, Request
 from voxemo_tasks.results.model import TaskResult
 from voxemo_tasks.tasks import VoxEmoTask
 from voxemo_tasks.tasks.conditions import (
@@ -23,7 +27,7 @@ from voxemo_tasks.tasks.conditions import (
     parse_condition,
     parse_conditions,
 )
-from voxemo_tasks.tasks.donors import derangement
+from voxemo_tasks.tasks.donors import Donors, derangement
 from voxemo_tasks.tasks.options import parse_options
 
 Ask = Callable[..., TaskResult]
@@ -232,6 +236,8 @@ def test_a_condition_that_cannot_be_had_is_left_out_with_its_reason(mini_home: P
     assert reason == "asked of 20% of the utterances"
     asked = sum("skipped" not in d for d in task.test_docs())
     assert asked == len(task.test_docs()) - skipped[reason]
+    for number, document in enumerate(task.test_docs()[:20]):
+        assert ("round_trip" in requests(task, number)) == ("skipped" not in document)
     assert 0.1 < asked / len(task.test_docs()) < 0.3
 
 
@@ -247,6 +253,13 @@ def test_context_needs_prompts_that_say_it(mini_home: Path) -> None:
     assert own != wrong
     assert "The language is" not in found["context:none"].text
     assert "The speaker is from" not in found["context:language"].text
+
+
+def test_lm_evals_table_is_of_the_clip_as_it_is(mini_home: Path) -> None:
+    task = make({"conditions": ["shuffled", "transcript_only"]})
+    document = task.test_docs()[0]
+    found = task.process_results(document, [[Reply("sad")], [Reply("angry")], [Reply("angry")]])
+    assert found["wa"] == [document["label"], "sad"]
 
 
 def test_transform_excludes_conditions(mini_home: Path) -> None:
@@ -378,3 +391,52 @@ def test_every_clip_through_a_transform(ask: Ask) -> None:
 def test_the_share_of_a_condition() -> None:
     with_share = Condition("x", "round_trip", share=0.2)
     assert with_share.to_json()["share"] == 0.2
+
+
+# --- what cannot be had -------------------------------------------------------------------------
+
+
+def donors_of(changes: dict[str, Any], written: list[str], keep: int | None = None) -> Donors:
+    """Donors of the mini corpus with some facts changed."""
+    manifest = prepared("mini").manifest()
+    table = table_of(replace(u, **changes) for u in utterances()[:keep])
+    changed = Manifest(manifest.path, manifest.facts, manifest.root, table)
+    card = registry.corpus("mini")[0]
+    rows = range(len(changed))
+    return Donors(card, changed, rows, card.label_set(None), parse_conditions(written), 0)
+
+
+def test_a_corpus_without_transcripts(mini_home: Path) -> None:
+    donors = donors_of({"transcript": None}, ["transcript_only", "wrong_transcript", "shuffled"])
+    assert donors.skipped(range(147)) == {
+        "transcript_only": {"no transcript": 147},
+        "wrong_transcript": {"no transcript": 147},
+    }
+    same = donors_of({"transcript": "Kids are talking."}, ["wrong_transcript", "right_transcript"])
+    assert same.skipped(range(147)) == {
+        "wrong_transcript": {"no other utterance to take it from": 147}
+    }
+
+
+def test_a_corpus_of_one_language_and_one_utterance(mini_home: Path) -> None:
+    written = ["code_switch", "babble@1", "shuffled", "same_speaker"]
+    alone = donors_of({"language": "en"}, written, keep=1)
+    assert alone.skipped([0]) == {
+        "babble(snr_db=20.0)": {"fewer than 4 other speakers with whole files": 1},
+        "code_switch(place=after, gap_s=0.1)": {"no clip in another language": 1},
+        "same_speaker": {"no other utterance to take it from": 1},
+        "shuffled": {"no other utterance to take it from": 1},
+    }
+
+
+def test_an_unknown_factor_is_not_asked(mini_home: Path) -> None:
+    donors = donors_of({"culture": None}, ["context:culture", "context:language", "context:none"])
+    assert donors.skipped(range(147)) == {"context:culture": {"the factor is not known": 147}}
+
+
+def test_code_switches_are_into_another_language(mini_home: Path) -> None:
+    donors = donors_of({}, ["code_switch"])
+    languages = {u.utterance_id: str(u.language)[:2] for u in utterances()}
+    for utterance in utterances()[:40]:
+        (other,) = donors.of(utterance)["donor_ids"]["code_switch"]
+        assert languages[other] != languages[utterance.utterance_id]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from voxemo_tasks.corpora import prepare, prepared
 from voxemo_tasks.labels import LabelSet
 from voxemo_tasks.records import Utterance
 from voxemo_tasks.results import score_run
@@ -64,6 +67,18 @@ def test_human_against_synthesised(run: Path) -> None:
     groups = score_run(run, multiverse=False).tasks["imported"].groups["synthesis"].rates["wa"]
     values = {group.group: group.value for group in groups.groups}
     assert values == {"human": 0.5, "tts": 0.25}
+
+
+def test_emis_tells_words_from_voice(home: Path, tmp_path: Path) -> None:
+    root = tmp_path / "emis"
+    root.mkdir()
+    noise = np.random.default_rng(1).normal(0, 0.1, 8_000)
+    for name in ("05_sad_implicit_neutral_0012_STYLE", "06_happy_explicit_happy_0013_COSY"):
+        soundfile.write(root / f"{name}.wav", noise, 16_000)
+    prepare("emis", root, progress=False)
+    rows = {u.utterance_id: u for u in prepared("emis").manifest().utterances()}
+    one = rows["05_sad_implicit_neutral_0012_STYLE"]
+    assert (one.label, one.text_label, one.synthesis) == ("neutral", "sad", "STYLE")
 
 
 def test_the_words_of_a_corpus() -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from probe_models import after, utterances
 
+from voxemo_tasks import registry
+from voxemo_tasks.corpora import Manifest, prepared
+from voxemo_tasks.corpora.manifest import table_of
 from voxemo_tasks.errors import OptionError
 from voxemo_tasks.results.model import TaskResult
+from voxemo_tasks.tasks.documents import select
+from voxemo_tasks.tasks.options import parse_options
 from voxemo_tasks.tasks.pairs import read_pairs
 
 HEAD = "pair,dimension,variant,utterance\n"
@@ -109,3 +115,17 @@ def test_pairs_of_utterances_that_are_not_there(
     file = write(tmp_path / "p.csv", HEAD + "p,irony,a,nobody\np,irony,b,noone\n")
     with pytest.raises(OptionError, match=r"2 of 2 utterances are not in the corpus, e.g. nobody"):
         ask([{"reply": "sad"}], metadata={"pairs": file})
+
+
+def test_members_of_pairs_need_no_gold_label(mini_home: Path, tmp_path: Path) -> None:
+    manifest = prepared("mini").manifest()
+    table = table_of(replace(u, label=None, raw_label=None) for u in utterances())
+    unlabelled = Manifest(manifest.path, manifest.facts, manifest.root, table)
+    card = registry.corpus("mini")[0]
+    ids = [u.utterance_id for u in utterances()[:2]]
+    file = write(tmp_path / "p.csv", HEAD + "".join(f"p,irony,{u},{u}\n" for u in ids))
+    options = parse_options({"pairs": file}, strict=True)
+    selection = select(card, unlabelled, card.label_set(None), options)
+    assert [unlabelled.row(row).utterance_id for row in sorted(selection.rows)] == ids
+    with pytest.raises(OptionError, match="selects no utterance"):
+        select(card, unlabelled, card.label_set(None), parse_options({}, strict=True))

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from probe_models import Row, after, utterances
 
 from voxemo_tasks import registry
 from voxemo_tasks.audio.manipulation import target_of
 from voxemo_tasks.cli.stimuli import check_stimuli
+from voxemo_tasks.records import AudioRef
 from voxemo_tasks.results.model import TaskResult
 from voxemo_tasks.results.probes.block import stimuli_file
 from voxemo_tasks.results.probes.counterfactual import CUES, Claim, placebo_of
@@ -20,7 +23,7 @@ from voxemo_tasks.results.probes.model import Counterfactual
 from voxemo_tasks.specs import PromptSpec
 from voxemo_tasks.store import read_run
 from voxemo_tasks.tasks.operations import DOSES, PROTOCOL, operations
-from voxemo_tasks.tasks.stimuli import MEASURED
+from voxemo_tasks.tasks.stimuli import MEASURED, measured
 
 Ask = Callable[..., TaskResult]
 NAMED = list(CUES)
@@ -103,7 +106,7 @@ def test_unfit_stimuli_are_left_out(ask: Ask) -> None:
         rows.append({"path": u.path, "reply": base})
     unfit: list[str] = []
 
-    def measured(folder: Path) -> None:
+    def found_unfit(folder: Path) -> None:
         run = read_run(folder)
         digest = run.asked[0].documents
         ids = sorted({row.utterance_id for row in run.asked})
@@ -120,7 +123,9 @@ def test_unfit_stimuli_are_left_out(ask: Ask) -> None:
 
     conditions = ["sham", "pitch_up.large", "faster.large", "slower.large"]
     metadata = {"conditions": conditions}
-    found = block(ask(rows, "counterfactual", metadata=metadata, limit=12, before_scoring=measured))
+    found = block(
+        ask(rows, "counterfactual", metadata=metadata, limit=12, before_scoring=found_unfit)
+    )
     assert found.checked
     # 12 trials of `faster`, 9 of `pitch_up`: flips only where pitch was changed.
     assert found.trials == 21
@@ -154,6 +159,22 @@ def test_measuring_the_stimuli_of_a_run(ask: Ask, mini_home: Path) -> None:
     assert row["measures"]["duration_ratio"] == pytest.approx(0.8, abs=0.01)
     assert check_stimuli(folders[0]) == lines
     assert file.read_bytes() == before  # what is measured is not measured again
+
+
+def test_a_stimulus_that_is_not_what_it_should_be(tmp_path: Path) -> None:
+    """Noise has no pitch to change; a clip that is gone fails by itself."""
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, np.random.default_rng(1).normal(0, 0.1, 16_000), 16_000)
+    clips = {
+        "noise": AudioRef(str(path), "0" * 64),
+        "gone": AudioRef(str(tmp_path / "gone.wav"), "0" * 64),
+    }
+    asked = [("noise", "pitch_up.large"), ("gone", "sham"), ("noise", "louder.small")]
+    rows = list(measured(clips, [*asked, ("noise", "noise@1")]))
+    assert [(r["utterance_id"], r["condition"]) for r in rows] == asked
+    assert "f0_ratio" in rows[0]["failed"]
+    assert rows[1]["failed"] == ["audio"]
+    assert "gone.wav" in rows[1]["error"]
 
 
 def test_a_rationale_that_follows_the_change(ask: Ask) -> None:
