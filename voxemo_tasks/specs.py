@@ -84,6 +84,7 @@ class PromptSpec(Spec):
     changes: dict[Identifier, str] = Field(
         default_factory=dict, description="Id of a prosodic change → what it is, in words."
     )
+    json_only: bool = Field(default=False, description="Asks for one JSON object and nothing else.")
     default: bool = Field(default=False, description="The tier's default prompt in its language.")
     verbalizer: Identifier = Field(description="Verbalizer that reads the answer unless told else.")
     decoding: PromptDecoding

@@ -164,6 +164,14 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             "vllm-audiolm"
         )
 
+    def key_of(self, request: Request, provenance: Json) -> str:
+        """Key of a request in the store: equal requests are answered once, whoever asks."""
+        return request_key(self.fingerprint(), request)
+
+    def needs_audio(self) -> bool:
+        """Whether clips are decoded at all."""
+        return True
+
     @property
     def synthetic(self) -> bool:
         """Whether this model exists for trying and testing only."""
@@ -232,7 +240,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                 f"{type(self).__name__} cannot hold a reply to a JSON schema; leave structured out of "
                 "--metadata, or use vllm-audiolm or api-audiolm"
             )
-        keys = {n: request_key(self.fingerprint(), f.request) for n, f in folded.items()}
+        keys = {n: self.key_of(f.request, f.provenance) for n, f in folded.items()}
         jobs, replies = self._look_up(folded, keys)
         if replies:
             log.info("%d replies are stored already; %d requests to ask", len(replies), len(jobs))
@@ -252,7 +260,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         """
         for instance in instances:
             request, provenance = Request.from_arguments(instance.args)
-            key = request_key(self.fingerprint(), request)
+            key = self.key_of(request, provenance)
             self._ask(provenance, key, len(instance.resps))
             for sample, reply in enumerate(instance.resps):
                 error = getattr(reply, "error", None)
@@ -317,6 +325,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                     replies[full] = stored
                     continue
                 job = jobs.setdefault(key, Job(item.request, key, []))
+                job.utterance_id = item.provenance.get("utterance_id")
                 if sample not in job.missing:
                     job.missing.append(sample)
         return list(jobs.values()), replies
@@ -381,6 +390,11 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
 
     def _batches(self, jobs: list[Job]) -> Generator[list[Job], None, None]:
         """Batches of decoded jobs; a job that cannot be given to the engine is alone in its own."""
+        if not self.needs_audio():
+            for job in jobs:
+                job.seconds = sum(ref.duration_s or 0.0 for ref in job.request.audio)
+                yield [job]
+            return
         refs = without_repeats(ref for job in jobs for ref in job.request.audio)
         decoded = decode_ahead(
             refs, self.sampling_rate_hz, workers=self._decode_workers, ahead=self.clips_ahead

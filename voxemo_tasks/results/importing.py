@@ -23,8 +23,8 @@ from ..labels import DIMENSIONS, LabelSet
 from ..records import Json, Response, digest_of
 from ..specs import StructuredSpec
 from ..store import Asked, RunStore, reply_key
+from ..tables import cell, read_rows
 from ..verbalize import verbalize
-from .rows import cell, read_rows
 
 TASK = "imported"
 PROMPT = "imported@1"

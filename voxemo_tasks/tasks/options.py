@@ -61,6 +61,7 @@ class RunOptions:
         repeat_audio: How often the clip stands before it.
         verbalizer: Verbalizer; default: the one that the prompt registers.
         readout: ``text`` (what the model writes) or ``likelihood`` (how likely it finds each label).
+        structured: Hold replies of JSON tiers to their schema, where the engine can.
         samples: Replies per prompt; more than one needs a temperature.
         temperature: 0 is greedy.
         top_p: Nucleus mass when sampling.
@@ -86,6 +87,7 @@ class RunOptions:
     repeat_audio: int = 1
     verbalizer: str | None = None
     readout: str = "text"
+    structured: bool = False
     samples: int = 1
     temperature: float = 0.0
     top_p: float = 1.0
@@ -151,6 +153,8 @@ def parse_options(metadata: Mapping[str, Any], *, strict: bool) -> RunOptions:
         if len(set(listed)) != len(listed) or not listed:
             raise OptionError(f"--metadata: prompts={listed!r} is empty or names a prompt twice")
         values["prompts"] = tuple(listed)
+    if "structured" in values and not isinstance(values["structured"], bool):
+        raise OptionError(f"--metadata: structured={values['structured']!r} must be true or false")
     if "fold" in values:
         values["fold"] = _fold(values["fold"])
     values |= _numbers(values)

@@ -69,6 +69,11 @@ class Plan:
                 f"--metadata: shots={options.shots}: an example shows a bare label, and tier {tier!r} "
                 f"answers with more; tiers with examples: {', '.join(sorted(BARE))}"
             )
+        if options.structured and not any(member.prompt.json_only for member in members):
+            raise OptionError(
+                f"--metadata: structured=true: no prompt of tier {tier!r} asks for JSON and nothing "
+                "else, so there is no schema to hold its replies to"
+            )
         reader = verbalizer_of(members, options)
         require_fitting(reader[0], ratings=ratings)
         for member in members:

@@ -5,6 +5,7 @@ from __future__ import annotations
 MODELS: dict[str, str] = {
     "hf-audiolm": "voxemo_tasks.backends.hf:HfAudioLM",
     "api-audiolm": "voxemo_tasks.backends.api:ApiAudioLM",
+    "replay-audiolm": "voxemo_tasks.backends.replay:ReplayAudioLM",
     "scripted-audiolm": "voxemo_tasks.backends.scripted:ScriptedAudioLM",
     "vllm-audiolm": "voxemo_tasks.backends.vllm:VllmAudioLM",
 }

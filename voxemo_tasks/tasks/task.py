@@ -24,7 +24,7 @@ from ..labels import LabelSet
 from ..metrics.confusion import Confusion
 from ..metrics.hard import HARD_METRICS
 from ..records import OURS, AudioRef, Json, Request, Verdict
-from ..render import Menu, decoding_of, render
+from ..render import Menu, decoding_of, render, schema_of
 from ..tally import plurality, too_many_failures
 from .asking import Member, sampling_of, verdict_on
 from .documents import Documents, corpus_facts, select, write_documents
@@ -214,6 +214,8 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             request = render(member.prompt, member.digest, menu, audio, decoding, frame)
             if self.options.readout == "likelihood" and menu is not None:
                 request = replace(request, candidates=menu.candidates())
+            if self.options.structured:
+                request = replace(request, schema=schema_of(member.prompt, menu, frame))
             out.append(request)
         return out
 
