@@ -268,7 +268,7 @@ def schema_of(prompt: PromptSpec, menu: Menu | None, frame: Frame) -> Json | Non
     if not prompt.json_only:
         return None
     if prompt.answer == "distribution" and menu is not None:
-        return _object_of(dict.fromkeys(menu.offered(), {"type": "number", "minimum": 0}))
+        return _object_of({word: {"type": "number", "minimum": 0} for word in menu.offered()})
     if prompt.answer == "dimensions" and frame.scale is not None:
         low, high = frame.scale
         number = {"type": "number", "minimum": low, "maximum": high}
