@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -83,6 +85,91 @@ class Transform:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         return cls(str(data["name"]), dict(data.get("parameters") or {}), int(data.get("seed", 0)))
+
+    def __str__(self) -> str:
+        """As an expression, which ``parse_transform`` reads back."""
+        given = [f"{key}={_written(value)}" for key, value in self.parameters.items()]
+        if self.seed:
+            given.append(f"seed={self.seed}")
+        return f"{self.name}({', '.join(given)})"
+
+
+_BARE = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
+_ENTRY = re.compile(
+    r"""\s*(?P<key>[a-z]\w*)\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s,"=()]+)\s*(?:,|$)""", re.ASCII
+)
+_WHOLE = re.compile(r"\s*(?P<name>[a-z]\w*)\s*(?:\((?P<inside>.*)\))?\s*", re.ASCII | re.DOTALL)
+
+
+def _written(value: float | int | str) -> str:
+    if isinstance(value, str):
+        return value if _BARE.fullmatch(value) and not _is_number(value) else json.dumps(value)
+    return repr(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_transform(text: str) -> Transform:
+    """A transform from its expression, ``name(key=value, …)``; the inverse of ``str``.
+
+    Values are whole numbers, decimal numbers, or texts; a text that is no plain word is quoted as
+    in JSON. ``seed`` is the transform's own. Whether there is such a transform is not asked here.
+
+    Raises:
+        OptionError: For what is no such expression, a key given twice, or a seed that is no whole
+            number.
+
+    Example:
+        >>> parse_transform("noise(snr_db=10, kind=pink, seed=3)")
+        Transform(name='noise', parameters={'snr_db': 10, 'kind': 'pink'}, seed=3)
+        >>> str(parse_transform('code_switch(path="/a b.wav")'))
+        'code_switch(path="/a b.wav")'
+    """
+    whole = _WHOLE.fullmatch(text)
+    shape = "write it as name(key=value, …), e.g. 'prosody_f0(semitones=4)'"
+    if whole is None:
+        raise OptionError(f"{text!r} is no transform; {shape}")
+    inside = (whole["inside"] or "").strip()
+    parameters: dict[str, float | int | str] = {}
+    at = 0
+    while at < len(inside):
+        entry = _ENTRY.match(inside, at)
+        if entry is None:
+            raise OptionError(f"{text!r}: cannot read {inside[at:]!r}; {shape}")
+        key = entry["key"]
+        if key in parameters:
+            raise OptionError(f"{text!r}: {key} is given twice")
+        parameters[key] = _read(entry["value"], text)
+        at = entry.end()
+    seed = parameters.pop("seed", 0)
+    if not isinstance(seed, int):
+        raise OptionError(f"{text!r}: seed={seed!r} is not a whole number")
+    return Transform(whole["name"], parameters, seed)
+
+
+def _read(value: str, text: str) -> float | int | str:
+    if value.startswith('"'):
+        try:
+            return str(json.loads(value))
+        except ValueError as error:
+            raise OptionError(f"{text!r}: {value} is not a quoted text ({error})") from error
+    try:
+        return int(value)
+    except ValueError:
+        pass
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    if not math.isfinite(number):
+        raise OptionError(f"{text!r}: {value} is no number; quote it if it is a text")
+    return number
 
 
 @dataclass(frozen=True, slots=True)

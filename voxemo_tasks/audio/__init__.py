@@ -16,18 +16,22 @@ PyAV. Both, and soxr, are imported when the first clip is decoded and not before
 from __future__ import annotations
 
 from .ahead import decode_ahead
+from .catalogue import TRANSFORM_SPECS
 from .decode import decode
 from .files import AUDIO_SUFFIXES, AudioFacts, sha256_of, shown
 from .probe import probe
-from .transforms import TRANSFORMS
+from .transforms import TRANSFORMS, at_severity, resolved
 
 __all__ = [
     "AUDIO_SUFFIXES",
     "TRANSFORMS",
+    "TRANSFORM_SPECS",
     "AudioFacts",
+    "at_severity",
     "decode",
     "decode_ahead",
     "probe",
+    "resolved",
     "sha256_of",
     "shown",
 ]

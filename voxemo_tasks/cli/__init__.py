@@ -17,7 +17,7 @@ FAILED = 3
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all sub-commands but ``run`` and ``plan``, whose flags are lm-eval's own."""
-    from . import corpora, demo, imports, models, rooms, score, tasks, verbalize
+    from . import audio, corpora, demo, imports, models, rooms, score, tasks, verbalize
 
     parser = argparse.ArgumentParser(
         prog="voxemo",
@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_parser(subparsers)
     imports.add_parser(subparsers)
     corpora.add_parser(subparsers)
+    audio.add_parser(subparsers)
     tasks.add_parser(subparsers)
     models.add_parser(subparsers)
     rooms.add_parsers(subparsers)
