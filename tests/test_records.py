@@ -350,3 +350,14 @@ def test_reply_behaves_as_its_text():
     assert type(reply.strip(".")) is str
     assert Reply() == ""
     assert Reply().finish_reason == "stop"
+
+
+def test_where_the_file_of_a_transform_lies_is_not_what_is_heard() -> None:
+    def ref(path: str) -> AudioRef:
+        babble = Transform("noise", {"kind": "babble", "path": path, "sha256": "1" * 64}, 3)
+        return AudioRef("a.wav", "0" * 64, transforms=(babble,))
+
+    assert ref("/here/b.wav").content() == ref("/there/b.wav").content()
+    assert AudioRef.from_json(ref("/here/b.wav").to_json()) == ref("/here/b.wav")
+    plain = AudioRef("a.wav", "0" * 64, transforms=(Transform("noise", {"path": "x"}, 3),))
+    assert plain.content()["transforms"][0]["parameters"] == {"path": "x"}

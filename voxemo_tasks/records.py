@@ -79,6 +79,14 @@ class Transform:
     parameters: Mapping[str, float | int | str] = field(default_factory=dict)
     seed: int = 0
 
+    def content(self) -> Json:
+        """What it does, wherever another file that it takes (babble, say) may lie."""
+        data = self.to_json()
+        if "sha256" in self.parameters:
+            kept = {k: v for k, v in data["parameters"].items() if k != "path"}
+            data = {**data, "parameters": kept}
+        return data
+
     def to_json(self) -> Json:
         return {"name": self.name, "parameters": dict(self.parameters), "seed": self.seed}
 
@@ -201,11 +209,12 @@ class AudioRef:
             "start_s": float(self.start_s),  # 0 and 0.0 are one place and must be one key
             "end_s": None if self.end_s is None else float(self.end_s),
             "channel": self.channel,
-            "transforms": [t.to_json() for t in self.transforms],
+            "transforms": [t.content() for t in self.transforms],
         }
 
     def to_json(self) -> Json:
-        return {"path": self.path, "duration_s": self.duration_s, **self.content()}
+        given = {"transforms": [t.to_json() for t in self.transforms]}
+        return {"path": self.path, "duration_s": self.duration_s, **self.content(), **given}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
