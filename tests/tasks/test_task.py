@@ -212,6 +212,29 @@ def test_use_cache_asks_once_and_counts_the_same(
     assert first["results"] == second["results"]
 
 
+def test_a_cache_of_another_model_is_refused(mini_home: Path, script: Any, tmp_path: Path) -> None:
+    cache = str(tmp_path / "cache")
+    evaluate(script({"reply": "angry"}), tmp_path / "one", use_cache=cache, limit=3)
+    other = script({"reply": "sad"})
+    with pytest.raises(OptionError, match=r"--use_cache: .*cache_rank0\.db holds the replies of"):
+        evaluate(other, tmp_path / "two", use_cache=cache, limit=3)
+
+
+def test_a_failure_in_the_cache_is_asked_again(
+    mini_home: Path, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, cache = script({"reply": "angry"}), str(tmp_path / "cache")
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("voxemo_tasks.backends.scripted.ScriptedAudioLM._say", fail)
+        evaluate(file, tmp_path / "one", use_cache=cache, limit=1)
+    out = evaluate(file, tmp_path / "two", use_cache=cache, limit=1)
+    assert out["results"]["voxemo_mini_direct"]["coverage,none"] == 1.0
+
+
 def test_samples_are_all_kept_and_vote(mini_home: Path, script: Any, tmp_path: Path) -> None:
     file = script({"replies": ["angry", "sad", "angry"]})
     out = evaluate(
