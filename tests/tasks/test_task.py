@@ -313,6 +313,19 @@ def test_too_many_failures_fail_the_run_and_keep_the_replies(
     assert any("engine or judge failed on 15" in reason for reason in scored.reasons)
 
 
+def test_failures_are_counted_in_replies_also_where_an_ensemble_hides_them(
+    mini_home: Path, script: Any, tmp_path: Path
+) -> None:
+    file = script({"prompt": "direct_en@1", "error": "no memory"}, {"reply": "sad"})
+    metadata = {"prompts": "direct_en@1+direct_p1@1"}
+    with pytest.raises(RunFailedError, match="10 of 20 replies failed in the engine"):
+        evaluate(file, tmp_path / "run", metadata=metadata, limit=10)
+    task = score_run(tmp_path / "run", multiverse=False).tasks["voxemo_mini_direct"]
+    assert task.counts.failed == 0
+    assert task.counts.reply_statuses["engine_error"] == 10
+    assert any("failed on 10 of 20 replies" in reason for reason in task.reasons)
+
+
 def test_all_corpora_that_are_not_prepared_are_told_at_once(
     home: Path, script: Any, tmp_path: Path
 ) -> None:
