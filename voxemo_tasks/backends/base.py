@@ -522,7 +522,9 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     def _response(self, job: Job, sample: int, generated: Generated) -> Response:
         failed = generated.error is not None
         limit = self.max_audio_s
-        heard = job.seconds if limit is None else min(job.seconds, limit)
+        heard = job.seconds
+        if limit is not None and job.audio:  # the limit is one clip's: examples have their own
+            heard = sum(min(len(clip) / self.sampling_rate_hz, limit) for clip in job.audio)
         return Response(
             key=reply_key(job.key, sample),
             text="" if failed else generated.text,
