@@ -326,6 +326,13 @@ def test_failures_are_counted_in_replies_also_where_an_ensemble_hides_them(
     assert any("failed on 10 of 20 replies" in reason for reason in task.reasons)
 
 
+def test_an_utterance_is_pooled_once(mini_home: Path, script: Any, tmp_path: Path) -> None:
+    """Two tiers ask about the same speakers: no pool may take them for twice as many."""
+    tasks = ["voxemo_mini_direct", "voxemo_mini_open"]
+    evaluate(script({"reply": "sad"}), tmp_path / "run", tasks=tasks, limit=20)
+    assert score_run(tmp_path / "run", multiverse=False).pooled == []
+
+
 def test_all_corpora_that_are_not_prepared_are_told_at_once(
     home: Path, script: Any, tmp_path: Path
 ) -> None:

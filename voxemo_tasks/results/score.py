@@ -113,7 +113,7 @@ def score_run(
         damaged_lines=run.damaged,
         sessions=[_session(name, s, run.written.get(name, 0)) for name, s in run.sessions.items()],
         tasks=tasks,
-        pooled=_pooled({task: tally for task, (_, tally) in scored.items()}, seed),
+        pooled=_pooled(scored, seed),
         over_corpora=_over_corpora(tasks),
     )
 
@@ -277,14 +277,17 @@ def _result(
     )
 
 
-def _pooled(tallies: Mapping[str, Tally], seed: int) -> list[m.Pooled]:
-    """Counts of tasks with the same menu, added up; speakers of two tasks are two clusters."""
-    same: dict[tuple[str, ...], dict[str, Tally]] = {}
-    for task, tally in tallies.items():
+def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list[m.Pooled]:
+    """Counts of a tier's tasks with the same menu, added up; speakers of two tasks are two clusters.
+
+    Tiers stay apart: they ask about the same utterances, which would count twice and as independent.
+    """
+    same: dict[tuple[str, tuple[str, ...]], dict[str, Tally]] = {}
+    for task, (result, tally) in scored.items():
         if tally.labels and tally.scored:
-            same.setdefault(tally.labels, {})[task] = tally
+            same.setdefault((result.tier, tally.labels), {})[task] = tally
     out = []
-    for labels, several in same.items():
+    for (_, labels), several in same.items():
         if len(several) < 2:
             continue
         clusters: list[Confusion] = []
