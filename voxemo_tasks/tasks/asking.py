@@ -189,8 +189,13 @@ def sampling_of(options: RunOptions) -> tuple[int, float, float]:
     values |= {name: getattr(options, name) for name in values if name in options.given}
     if values["samples"] > 1 and values["temperature"] == 0:
         raise OptionError(
-            f"--metadata: ensemble={spec.ref!r} takes {spec.samples} samples; they need a "
+            f"--metadata: ensemble={spec.ref!r} takes {values['samples']} samples; they need a "
             "temperature above 0"
+        )
+    if options.readout == LIKELIHOOD and values["samples"] > 1:
+        raise OptionError(
+            f"--metadata: readout=likelihood takes one number a label; ensemble={spec.ref!r} takes "
+            f"{values['samples']} samples: say samples=1, or choose another ensemble"
         )
     return int(values["samples"]), float(values["temperature"]), float(values["top_p"])
 

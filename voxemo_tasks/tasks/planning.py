@@ -18,7 +18,7 @@ from ..render import Frame, Menu, Shot
 from ..specs import AnyVerbalizer, CorpusCard
 from ..tally import require_fitting
 from ..verbalize import unknown_labels
-from .asking import BARE, Member, context_of, count_known, members_of, verbalizer_of
+from .asking import BARE, Member, context_of, count_known, members_of, sampling_of, verbalizer_of
 from .documents import Selection, divide
 from .options import RunOptions
 from .shots import Shots
@@ -69,6 +69,7 @@ class Plan:
                 f"--metadata: shots={options.shots}: an example shows a bare label, and tier {tier!r} "
                 f"answers with more; tiers with examples: {', '.join(sorted(BARE))}"
             )
+        sampling_of(options)  # raises
         reader = verbalizer_of(members, options)
         require_fitting(reader[0], ratings=ratings)
         for member in members:
