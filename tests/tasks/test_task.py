@@ -253,6 +253,39 @@ def test_samples_are_all_kept_and_vote(mini_home: Path, script: Any, tmp_path: P
         assert arguments[1]["temperature"] == 0.7
 
 
+def test_gen_kwargs_do_not_make_samples_greedy_in_silence(
+    mini_home: Path, script: Any, tmp_path: Path
+) -> None:
+    metadata = {"samples": 3, "temperature": 0.7}
+    with pytest.raises(OptionError, match="3 samples are asked for, and greedy samples"):
+        evaluate(
+            script({"reply": "sad"}),
+            tmp_path / "run",
+            metadata=metadata,
+            gen_kwargs={"do_sample": False},
+            limit=2,
+        )
+
+
+def test_requests_that_lm_eval_caches_are_never_those_of_another_prompt(
+    mini_home: Path, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lm_eval.caching.cache.PATH", str(tmp_path / "requests"))
+    file = script({"prompt": "direct_en@1", "reply": "sad"}, {"reply": "angry"})
+    said = []
+    for prompt in ("direct_en@1", "direct_p1@1"):
+        out = evaluate(
+            file,
+            tmp_path / "run",
+            metadata={"prompts": prompt},
+            cache_requests=True,
+            log_samples=True,
+            limit=1,
+        )
+        said.append(out["samples"]["voxemo_mini_direct"][0]["resps"])
+    assert said == [[["sad"]], [["angry"]]]
+
+
 def test_seed_reaches_sampling(mini_home: Path, script: Any, tmp_path: Path) -> None:
     seeds = set()
     for seed in (1, 2):

@@ -178,7 +178,27 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
         if self.missing:
             raise_if_unprepared()
         self._documents_file = None  # --gen_kwargs may have changed since
+        self._require_samples_to_differ()
+        if kwargs.get("cache_requests"):
+            log.warning(
+                "--cache_requests has no effect on %s: lm-eval's key of a cached request knows neither "
+                "prompt nor --metadata, and would hand out the questions of another run",
+                self.config.task,
+            )
+            kwargs["cache_requests"] = False
         super().build_all_requests(**kwargs)
+
+    def _require_samples_to_differ(self) -> None:
+        if self.samples == 1:
+            return
+        for member in self.plan.all_members():
+            decoding = decoding_of(member.prompt, temperature=self.temperature, seed=self.seed)
+            if decoding.with_gen_kwargs(self._gen_kwargs()).greedy:
+                raise OptionError(
+                    f"--gen_kwargs {self._gen_kwargs()}: {self.samples} samples are asked for, and "
+                    "greedy samples are all the same reply; leave temperature and do_sample to "
+                    "--metadata, or take one sample"
+                )
 
     def construct_requests(self, doc: Json, ctx: str, **kwargs: Any) -> list[Instance]:
         path, digest = self._described()
