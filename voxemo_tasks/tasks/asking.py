@@ -114,6 +114,9 @@ def members_of(
         return {None: _of_ensemble(spec, options)}
     if options.prompts:
         chosen = [registry.prompt(ref) for ref in options.prompts]
+        refs = [prompt.ref for prompt, _ in chosen]
+        if len(set(refs)) < len(refs):  # e.g. once with its version and once without
+            raise OptionError(f"--metadata: prompts={list(options.prompts)}: a prompt stands twice")
         for prompt, _ in chosen:
             if prompt.tier != tier:
                 raise OptionError(

@@ -94,15 +94,17 @@ class Plan:
         """The plan for the languages that the utterances really have."""
         if self.options.prompt_language != "corpus":
             return self
-        only = self.card.languages[0] if len(self.card.languages) == 1 else None
-        return replace(
-            self,
-            by_language=members_of(self.tier, self.options, {x or only for x in languages}),
-        )
+        spoken = {x or self._only_language for x in languages}
+        return replace(self, by_language=members_of(self.tier, self.options, spoken))
+
+    @property
+    def _only_language(self) -> str | None:
+        """What is spoken where an utterance does not say, in a corpus of one language."""
+        return self.card.languages[0] if len(self.card.languages) == 1 else None
 
     def members(self, document: Json) -> tuple[Member, ...]:
         """The questions to an utterance."""
-        language = document.get("language")
+        language = document.get("language") or self._only_language
         if language in self.by_language:
             return self.by_language[language]
         return self.by_language[None]
