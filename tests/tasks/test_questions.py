@@ -173,6 +173,12 @@ def test_an_utterance_that_does_not_say_its_language_speaks_that_of_its_corpus(h
     assert member.prompt.language == "ur"
 
 
+def test_an_ensemble_of_another_tier_is_refused(home: Path) -> None:
+    options = parse_options({"ensemble": "sample_10"}, strict=True)
+    with pytest.raises(OptionError, match="asks tier.s. direct, the task asks tier 'reason'"):
+        Plan.of(registry.corpus("mini")[0], "reason", options)
+
+
 def test_a_prompt_is_asked_once_however_it_is_named(home: Path) -> None:
     with pytest.raises(OptionError, match="a prompt stands twice"):
         Plan.of(

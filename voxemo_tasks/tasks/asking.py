@@ -111,7 +111,14 @@ def members_of(
     """
     if options.ensemble is not None:
         spec, _ = registry.ensemble(options.ensemble)
-        return {None: _of_ensemble(spec, options)}
+        members = _of_ensemble(spec, options)
+        tiers = sorted({member.prompt.tier for member in members})
+        if tier not in tiers:  # the results would name a tier that was not asked
+            raise OptionError(
+                f"--metadata: ensemble {spec.ref!r} asks tier(s) {', '.join(tiers)}, the task asks tier "
+                f"{tier!r}; run the task of one of those"
+            )
+        return {None: members}
     if options.prompts:
         chosen = [registry.prompt(ref) for ref in options.prompts]
         refs = [prompt.ref for prompt, _ in chosen]
