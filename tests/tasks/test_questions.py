@@ -171,6 +171,9 @@ def test_an_utterance_that_does_not_say_its_language_speaks_that_of_its_corpus(h
     plan = Plan.of(card, "direct", options).speaking([None])
     (member,) = plan.members({"utterance_id": "a"})
     assert member.prompt.language == "ur"
+    assert [m.prompt.language for m in plan.all_members()] == ["ur"]
+    mixed = Plan.of(card, "direct", options).speaking(["ur-PK", "xx"])
+    assert {m.prompt.language for m in mixed.all_members()} == {"ur", "en"}
 
 
 def test_an_ensemble_of_another_tier_is_refused(home: Path) -> None:

@@ -95,7 +95,12 @@ class Plan:
         if self.options.prompt_language != "corpus":
             return self
         spoken = {x or self._only_language for x in languages}
-        return replace(self, by_language=members_of(self.tier, self.options, spoken))
+        found = members_of(self.tier, self.options, spoken)
+        if spoken <= found.keys() - {None}:
+            del found[
+                None
+            ]  # nobody is asked in English for want of a prompt: it is not of this run
+        return replace(self, by_language=found)
 
     @property
     def _only_language(self) -> str | None:
