@@ -153,6 +153,19 @@ def test_a_folder_of_another_model_is_refused(tmp_path: Path) -> None:
         open_store(tmp_path, dtype="bfloat16")
 
 
+def test_of_two_models_at_once_in_one_folder_the_second_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look before either has written: the one that comes later must not take the folder."""
+    first = open_store(tmp_path)
+    looked = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda p: p.name != "run.json" and looked(p))
+    with pytest.raises(StoreError, match="another model"):
+        open_store(tmp_path, dtype="bfloat16")
+    assert read_run(tmp_path).run["fingerprint"] == first.fingerprint
+    assert not list(tmp_path.glob(".run.json*"))
+
+
 def test_two_writers_at_once(tmp_path: Path) -> None:
     first, second = open_store(tmp_path), open_store(tmp_path)
     assert first.session != second.session

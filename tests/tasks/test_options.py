@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from voxemo_tasks.errors import OptionError
+from voxemo_tasks.tasks.asking import sampling_of
 from voxemo_tasks.tasks.options import NAMES, parse_options
 
 
@@ -101,3 +102,17 @@ def test_no_argument_of_a_model_is_taken_for_an_option() -> None:
         "max_batch_size decode_workers replies max_audio_s delay_s version config_source"
     )
     parse_options(dict.fromkeys(arguments.split(), "x"), strict=False)
+
+
+def test_samples_of_an_ensemble_may_take_its_temperature() -> None:
+    options = parse_options({"ensemble": "sample_10", "samples": 5}, strict=True)
+    assert sampling_of(options) == (5, 0.7, 1.0)
+    greedy = parse_options({"ensemble": "paraphrase_8", "samples": 5}, strict=True)
+    with pytest.raises(OptionError, match="takes 5 samples; they need a temperature above 0"):
+        sampling_of(greedy)
+
+
+def test_likelihood_of_an_ensemble_with_samples_is_refused() -> None:
+    options = parse_options({"ensemble": "sample_10", "readout": "likelihood"}, strict=True)
+    with pytest.raises(OptionError, match="readout=likelihood takes one number a label"):
+        sampling_of(options)

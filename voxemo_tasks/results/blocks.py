@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 import numpy as np
@@ -218,28 +218,37 @@ def groups_block(tally: Tally, keys: Sequence[str], seed: int) -> dict[str, m.Gr
             )
             continue
         rates: dict[str, m.Gaps] = {}
+        speakers = {
+            group: all(tally.documents[i].get("speaker") is not None for i in some)
+            for group, some in rows.items()
+        }
         if tally.labels:
             confusions = {group: tally.by_cluster(some) for group, some in sorted(rows.items())}
             for metric in ("uar", "wa", "coverage"):
                 rates[metric] = _gaps(
-                    rate_gaps(confusions, metric, replicates=REPLICATES, seed=seed), seed
+                    rate_gaps(confusions, metric, replicates=REPLICATES, seed=seed), speakers, seed
                 )
         refused = {group: _refusals(tally, some) for group, some in sorted(rows.items())}
-        rates["refusal"] = _gaps(share_gaps(refused, replicates=REPLICATES, seed=seed), seed)
+        found = share_gaps(refused, replicates=REPLICATES, seed=seed)
+        rates["refusal"] = _gaps(found, speakers, seed)
         out[key] = m.Groups(unknown=unknown, rates=rates)
     return out
 
 
 def _refusals(tally: Tally, rows: Sequence[int]) -> np.ndarray:
+    """Refusals of how many, by speaker; all in one where any speaker is not known."""
     counts: dict[str, list[int]] = {}
+    known = all(tally.documents[i].get("speaker") is not None for i in rows)
     for i in rows:
-        cell = counts.setdefault(str(tally.documents[i].get("speaker")), [0, 0])
+        cell = counts.setdefault(str(tally.documents[i]["speaker"]) if known else "", [0, 0])
         cell[0] += tally.statuses[i] == REFUSED
         cell[1] += 1
     return np.array([counts[s] for s in sorted(counts)], dtype=np.int64)
 
 
-def _gaps(found: GroupGaps, seed: int) -> m.Gaps:
+def _gaps(found: GroupGaps, speakers: Mapping[str, bool], seed: int) -> m.Gaps:
+    """Gaps as the results have them; ``speakers``: the groups of which all speakers are known."""
+    every = "speaker" if all(speakers.values()) else None
     return m.Gaps(
         groups=[
             m.GroupRate(
@@ -247,19 +256,21 @@ def _gaps(found: GroupGaps, seed: int) -> m.Gaps:
                 n=one.n,
                 n_clusters=one.n_clusters,
                 value=one.value,
-                interval=interval_of(one.interval, "speaker", seed),
+                interval=interval_of(
+                    one.interval, "speaker" if speakers[one.group] else None, seed
+                ),
                 too_few=one.too_few,
                 difference_from_rest=one.difference,
                 difference_interval=None
                 if one.difference_interval is None
-                else interval_of(one.difference_interval, "speaker", seed),
+                else interval_of(one.difference_interval, every, seed),
             )
             for one in found.groups
         ],
         worst=found.worst,
         best=found.best,
         gap=found.gap,
-        gap_interval=interval_of(found.gap_interval, "speaker", seed),
+        gap_interval=interval_of(found.gap_interval, every, seed),
         minimum=MINIMUM,
     )
 

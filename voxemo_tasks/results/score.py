@@ -18,7 +18,7 @@ from ..errors import StoreError
 from ..metrics.confusion import Confusion
 from ..metrics.hard import HARD_METRICS, chance, majority
 from ..metrics.random_effects import random_effects
-from ..records import Json
+from ..records import OURS, Json
 from ..store import Asked, RunData, read_run
 from ..tally import FAILURE_LIMIT, require_fitting, too_many_failures
 from . import model as m
@@ -113,7 +113,7 @@ def score_run(
         damaged_lines=run.damaged,
         sessions=[_session(name, s, run.written.get(name, 0)) for name, s in run.sessions.items()],
         tasks=tasks,
-        pooled=_pooled({task: tally for task, (_, tally) in scored.items()}, seed),
+        pooled=_pooled(scored, seed),
         over_corpora=_over_corpora(tasks),
     )
 
@@ -218,10 +218,12 @@ def _result(
             f"{tally.missing_replies} replies are not stored ({tally.missing} utterances have none): "
             "the run is incomplete"
         )
-    if too_many_failures(tally.failed, len(tally.statuses)):
+    replies = tally.reply_status_counts()
+    failed = sum(replies[status] for status in OURS)
+    if too_many_failures(failed, len(tally.outcome)):  # utterances hide those of an ensemble
         reasons.append(
-            f"engine or judge failed on {tally.failed} of {len(tally.statuses)} utterances (limit "
-            f"{FAILURE_LIMIT:.0%})"
+            f"engine or judge failed on {failed} of {len(tally.outcome)} replies ({tally.failed} of "
+            f"{len(tally.statuses)} utterances have none left; limit {FAILURE_LIMIT:.0%})"
         )
     if asked < selected:
         reasons.append(f"{asked} of {selected} selected utterances were asked about")
@@ -255,7 +257,7 @@ def _result(
             missing_replies=tally.missing_replies,
             replies=len(tally.outcome),
             statuses=tally.status_counts(),
-            reply_statuses=tally.reply_status_counts(),
+            reply_statuses=replies,
             cut=tally.cut,
             partly_heard=tally.partly_heard,
         ),
@@ -275,14 +277,17 @@ def _result(
     )
 
 
-def _pooled(tallies: Mapping[str, Tally], seed: int) -> list[m.Pooled]:
-    """Counts of tasks with the same menu, added up; speakers of two tasks are two clusters."""
-    same: dict[tuple[str, ...], dict[str, Tally]] = {}
-    for task, tally in tallies.items():
+def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list[m.Pooled]:
+    """Counts of a tier's tasks with the same menu, added up; speakers of two tasks are two clusters.
+
+    Tiers stay apart: they ask about the same utterances, which would count twice and as independent.
+    """
+    same: dict[tuple[str, tuple[str, ...]], dict[str, Tally]] = {}
+    for task, (result, tally) in scored.items():
         if tally.labels and tally.scored:
-            same.setdefault(tally.labels, {})[task] = tally
+            same.setdefault((result.tier, tally.labels), {})[task] = tally
     out = []
-    for labels, several in same.items():
+    for (_, labels), several in same.items():
         if len(several) < 2:
             continue
         clusters: list[Confusion] = []

@@ -21,7 +21,7 @@ from ..metrics.votes import Predicted, SoftPolicy, Source, Votes
 from ..records import Json
 from . import model as m
 from .blocks import REPLICATES, interval_of
-from .counting import Tally
+from .counting import OURS_CODES, Tally
 
 POLICIES: tuple[SoftPolicy, ...] = ("extra_class", "answered", "uniform")
 DRAWS = 10
@@ -66,7 +66,8 @@ def source_of(header: Json, tally: Tally) -> Source:
 def shares_of(tally: Tally) -> np.ndarray | None:
     """Shares ``(N, C + 1)`` of the scored utterances, mean over their replies; the last is outside.
 
-    A reply without shares (``I think sad``) is a share of 1 on its answer or on no answer.
+    A reply without shares (``I think sad``) is a share of 1 on its answer or on no answer; a failure
+    of ours is no reply.
     ``None`` where no reply gave any.
     """
     if not tally.shares:
@@ -77,7 +78,7 @@ def shares_of(tally: Tally) -> np.ndarray | None:
     count = np.zeros(len(place))
     for reply, outcome in enumerate(tally.outcome):
         at = place.get(tally.of_reply[reply])
-        if at is None:
+        if at is None or outcome - c in OURS_CODES:
             continue
         shares = tally.shares.get(reply)
         count[at] += 1

@@ -151,8 +151,8 @@ class RunStore:
                 raise StoreError(
                     f"cannot make the run folder {self.folder}: {error.strerror or error}"
                 ) from error
-            # Two processes may both write it: each writes the same model or the check below fails.
-            write_atomically(run_file, data)
+            # Of two processes at once the first writes it, and the check below is against its model.
+            write_atomically(run_file, data, new=True)
         stored = read_run_file(self.folder)
         if stored.get("fingerprint_digest") != digest_of(self.fingerprint):
             theirs, ours = stored.get("fingerprint", {}), self.fingerprint

@@ -159,7 +159,8 @@ def parse_options(metadata: Mapping[str, Any], *, strict: bool) -> RunOptions:
         values["fold"] = _fold(values["fold"])
     values |= _numbers(values)
     options = RunOptions(**values, given=given)
-    if options.samples > 1 and options.temperature == 0:
+    own = options.ensemble is None or "temperature" in given  # else the ensemble may give one
+    if own and options.samples > 1 and options.temperature == 0:
         raise OptionError(
             f"--metadata: samples={options.samples} with temperature 0: greedy samples are all the "
             "same reply; give a temperature above 0, or leave samples at 1"

@@ -18,7 +18,7 @@ from ..render import Frame, Menu, Shot
 from ..specs import AnyVerbalizer, CorpusCard
 from ..tally import require_fitting
 from ..verbalize import unknown_labels
-from .asking import BARE, Member, context_of, count_known, members_of, verbalizer_of
+from .asking import BARE, Member, context_of, count_known, members_of, sampling_of, verbalizer_of
 from .documents import Selection, divide
 from .options import RunOptions
 from .shots import Shots
@@ -74,6 +74,7 @@ class Plan:
                 f"--metadata: structured=true: no prompt of tier {tier!r} asks for JSON and nothing "
                 "else, so there is no schema to hold its replies to"
             )
+        sampling_of(options)  # raises
         reader = verbalizer_of(members, options)
         require_fitting(reader[0], ratings=ratings)
         for member in members:
@@ -98,15 +99,22 @@ class Plan:
         """The plan for the languages that the utterances really have."""
         if self.options.prompt_language != "corpus":
             return self
-        only = self.card.languages[0] if len(self.card.languages) == 1 else None
-        return replace(
-            self,
-            by_language=members_of(self.tier, self.options, {x or only for x in languages}),
-        )
+        spoken = {x or self._only_language for x in languages}
+        found = members_of(self.tier, self.options, spoken)
+        if spoken <= found.keys() - {None}:
+            del found[
+                None
+            ]  # nobody is asked in English for want of a prompt: it is not of this run
+        return replace(self, by_language=found)
+
+    @property
+    def _only_language(self) -> str | None:
+        """What is spoken where an utterance does not say, in a corpus of one language."""
+        return self.card.languages[0] if len(self.card.languages) == 1 else None
 
     def members(self, document: Json) -> tuple[Member, ...]:
         """The questions to an utterance."""
-        language = document.get("language")
+        language = document.get("language") or self._only_language
         if language in self.by_language:
             return self.by_language[language]
         return self.by_language[None]
