@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
@@ -24,6 +25,7 @@ from ..metrics.prompt_sensitivity import (
     prompt_sensi_score,
     prompt_spread,
 )
+from ..metrics.random_effects import RandomEffects
 from ..records import STATUSES
 from . import model as m
 from .counting import Tally
@@ -52,6 +54,27 @@ def interval_of(interval: Interval, cluster: str | None, seed: int) -> m.Interva
         seed=seed,
         reason=interval.reason,
     )
+
+
+def effects_of(found: RandomEffects) -> m.RandomEffects:
+    """Random effects as the results have them: standard deviations, not variances."""
+    return m.RandomEffects(
+        k=found.k,
+        mean=found.mean,
+        low=found.low,
+        high=found.high,
+        tau=_root(found.tau2),
+        tau_low=_root(found.tau2_low),
+        tau_high=_root(found.tau2_high),
+        prediction_low=found.prediction_low,
+        prediction_high=found.prediction_high,
+        level=found.level,
+        reason=found.reason,
+    )
+
+
+def _root(value: float | None) -> float | None:
+    return None if value is None else math.sqrt(value)
 
 
 def rate(

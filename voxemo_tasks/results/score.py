@@ -25,6 +25,7 @@ from . import model as m
 from .blocks import (
     association_block,
     dimensional_block,
+    effects_of,
     group_keys,
     groups_block,
     per_label,
@@ -32,7 +33,7 @@ from .blocks import (
     rate,
     with_choices,
 )
-from .calibrated import calibration_block, hard_votes, root
+from .calibrated import calibration_block, hard_votes
 from .counting import Reading, Tally, choose_verbalizer, tally_of
 from .sensitivity import sensitivity
 from .soft import gold_of, shares_of, soft_block, source_of
@@ -87,12 +88,7 @@ def score_run(
         DataRoomError: Where a verbalizer's registered bytes are not those the run was made with.
     """
     run = read_run(folder)
-    chosen = set(sessions or ())
-    by_task: dict[str, list[Asked]] = {}
-    for row in sorted(run.asked, key=lambda r: r.session):
-        by_task.setdefault(row.task, []).append(row)
-    for task, rows in by_task.items():
-        by_task[task] = [row for row in rows if row.session in chosen] or rows
+    by_task = asked_by_task(run, sessions)
     if not by_task:
         raise StoreError(
             f"{folder}: nothing was asked in this run yet, so there is nothing to score"
@@ -116,6 +112,18 @@ def score_run(
         pooled=_pooled({task: tally for task, (_, tally) in scored.items()}, seed),
         over_corpora=_over_corpora(tasks),
     )
+
+
+def asked_by_task(run: RunData, sessions: Iterable[str] | None = None) -> dict[str, list[Asked]]:
+    """Task → its questions, oldest session first; of these sessions where they asked any."""
+    chosen = set(sessions or ())
+    by_task: dict[str, list[Asked]] = {}
+    for row in sorted(run.asked, key=lambda r: r.session):
+        by_task.setdefault(row.task, []).append(row)
+    return {
+        task: [row for row in rows if row.session in chosen] or rows
+        for task, rows in by_task.items()
+    }
 
 
 def _score_task(
@@ -334,19 +342,7 @@ def _over_corpora(tasks: Mapping[str, m.TaskResult]) -> list[m.OverCorpora]:
                     tier=tier,
                     metric=metric,
                     tasks=names,
-                    effects=m.RandomEffects(
-                        k=found.k,
-                        mean=found.mean,
-                        low=found.low,
-                        high=found.high,
-                        tau=root(found.tau2),
-                        tau_low=root(found.tau2_low),
-                        tau_high=root(found.tau2_high),
-                        prediction_low=found.prediction_low,
-                        prediction_high=found.prediction_high,
-                        level=found.level,
-                        reason=found.reason,
-                    ),
+                    effects=effects_of(found),
                 )
             )
     return out
