@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import stdev
 
 import numpy as np
 
@@ -148,7 +148,7 @@ def prompt_block(tally: Tally, seed: int) -> m.PromptSensitivity | None:
     """What the prompts change; ``None`` for a single prompt."""
     if len(tally.prompts) < 2 or not tally.scored:
         return None
-    _, counts = tally.generations()
+    _, counts = tally.generations
     width = counts.shape[2]
     gold = [tally.documents[i].get("label") for i in tally.scored]
     known = [i for i, label in enumerate(gold) if label is not None]
@@ -346,11 +346,7 @@ def dimensional_block(
     """Agreement of ratings, by dimension; of several replies the mean."""
     if scale is None:
         return {}
-    said: dict[int, dict[str, list[float]]] = {}
-    for reply, values in tally.values.items():
-        of = said.setdefault(tally.of_reply[reply], {})
-        for name, value in values.items():
-            of.setdefault(name, []).append(value)
+    utterance = tally.of_reply[tally.values_of]
     out = {}
     for name in dimensions:
         rows = [i for i in tally.scored if tally.documents[i].get(name) is not None]
@@ -358,7 +354,12 @@ def dimensional_block(
         inside = [i for i, g in enumerate(gold) if scale[0] <= g <= scale[1]]
         if not inside:
             continue
-        predicted = [fmean(v) if (v := said.get(rows[i], {}).get(name)) else None for i in inside]
+        column = tally.values[:, tally.dimensions.index(name)]
+        given = ~np.isnan(column)
+        n = len(tally.documents)
+        many = np.bincount(utterance[given], minlength=n)
+        mean = np.bincount(utterance[given], column[given], n) / np.maximum(many, 1)
+        predicted = [float(mean[rows[i]]) if many[rows[i]] else None for i in inside]
         speakers = [tally.documents[rows[i]].get("speaker") for i in inside]
         clusters = None if None in speakers else [str(s) for s in speakers]
         sums = dimension_sums([gold[i] for i in inside], predicted, scale=scale, clusters=clusters)

@@ -59,7 +59,7 @@ def calibration_block(
         target: ``votes`` or ``label``: what a hit is.
         seed: Of everything that is drawn.
     """
-    generations = tally.generations()[0][list(places)]
+    generations = tally.generations[0][list(places)]
     if shares is not None:
         found = likelihood(np.clip(shares[:, :-1], 0, 1))
         logs = np.log(np.clip(shares[:, :-1], 1e-12, None))

@@ -36,11 +36,11 @@ from ..metrics.paired_tests import Comparison, compare
 from ..metrics.random_effects import random_effects
 from ..records import Json
 from ..specs import AnyVerbalizer
-from ..store import Asked, RunData, read_run
+from ..store import RunData, read_run
 from . import comparison_model as c
 from . import model as m
 from .blocks import REPLICATES, effects_of, interval_of
-from .counting import OURS_CODES, Reading, Tally, choose_verbalizer, tally_of
+from .counting import OURS_CODES, Tally, collect, read_task
 from .score import SEED, SYNTHETIC, asked_by_task
 from .sensitivity import StoredReply, rank_stability, sensitivity
 
@@ -143,11 +143,7 @@ def compare_runs(
     """
     _check(folders, metrics)
     runs = dict(zip(_names(folders), map(read_run, folders), strict=True))
-    try:
-        columns = {name: _columns(run, keep=multiverse) for name, run in runs.items()}
-    finally:
-        for run in runs.values():
-            run.close()
+    columns = {name: _columns(run, keep=multiverse) for name, run in runs.items()}
     pairs: list[_Pair] = []
     refused: list[c.Refused] = []
     for first, second in itertools.combinations(runs, 2):
@@ -221,33 +217,29 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def _columns(run: RunData, *, keep: bool) -> dict[str, _Columns]:
     """Task → what the run has on it; tasks that ask for ratings have no label."""
+    tasks = {task: read_task(run, task, rows) for task, rows in asked_by_task(run).items()}
+    collectors = {
+        task: one.collector(keep=keep and bool(one.reading.labels)) for task, one in tasks.items()
+    }
+    collect(run, collectors.values())
     out = {}
-    for task, rows in asked_by_task(run).items():
-        digest = rows[-1].documents
-        header, documents = run.documents(digest)
-        spec, _ = choose_verbalizer(header, None)
-        labels = tuple((header["label_set"] or {}).get("labels", ()))
-        reading = Reading.of(header, labels, spec)
-        tally, _ = tally_of(run, task, rows, digest, documents, reading, keep=keep and bool(labels))
+    for task, one in tasks.items():
+        tally = collectors[task].tally()
         out[task] = _Columns(
-            digest=digest,
-            tier=header["tier"],
-            spec=spec,
+            digest=one.digest,
+            tier=one.header["tier"],
+            spec=one.reading.spec,
             tally=tally,
-            asked=_asked(rows, digest),
+            asked=set(collectors[task].asked),
             rows={
                 document["utterance_id"]: i
                 for i, document in enumerate(tally.documents)
                 if tally.statuses[i] not in OURS_CODES
             },
-            gold={document["utterance_id"]: document.get("label") for document in documents},
-            synthetic=_synthetic(run, header),
+            gold={document["utterance_id"]: document.get("label") for document in one.documents},
+            synthetic=_synthetic(run, one.header),
         )
     return out
-
-
-def _asked(rows: Sequence[Asked], digest: str) -> set[str]:
-    return {row.utterance_id for row in rows if row.documents == digest}
 
 
 def _synthetic(run: RunData, header: Json) -> bool:

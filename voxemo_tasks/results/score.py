@@ -20,7 +20,7 @@ from ..metrics.hard import HARD_METRICS, chance, majority
 from ..metrics.random_effects import random_effects
 from ..records import Json
 from ..store import Asked, RunData, read_run
-from ..tally import FAILURE_LIMIT, require_fitting, too_many_failures
+from ..tally import FAILURE_LIMIT, too_many_failures
 from . import model as m
 from .blocks import (
     association_block,
@@ -34,7 +34,7 @@ from .blocks import (
     with_choices,
 )
 from .calibrated import calibration_block, hard_votes
-from .counting import Reading, Tally, choose_verbalizer, tally_of
+from .counting import AskedTask, Tally, collect, read_task
 from .sensitivity import sensitivity
 from .soft import gold_of, shares_of, soft_block, source_of
 
@@ -94,8 +94,16 @@ def score_run(
             f"{folder}: nothing was asked in this run yet, so there is nothing to score"
         )
     wanted = Wanted(verbalizer, None if by is None else tuple(by), seed, multiverse)
-    scored = {task: _score_task(run, task, rows, wanted) for task, rows in sorted(by_task.items())}
-    run.close()
+    asked = {task: read_task(run, task, by_task[task], verbalizer) for task in sorted(by_task)}
+    collectors = {
+        task: one.collector(keep=multiverse and bool(one.reading.labels))
+        for task, one in asked.items()
+    }
+    collect(run, collectors.values())
+    scored = {
+        task: _score_task(run, one, len(collectors[task].asked), collectors[task].tally(), wanted)
+        for task, one in asked.items()
+    }
     tasks = {task: result for task, (result, _) in scored.items()}
     synthetic = bool(run.run.get("synthetic_model")) or any(t.notice for t in tasks.values())
     return m.Results(
@@ -127,17 +135,11 @@ def asked_by_task(run: RunData, sessions: Iterable[str] | None = None) -> dict[s
 
 
 def _score_task(
-    run: RunData, task: str, rows: Sequence[Asked], wanted: Wanted
+    run: RunData, one: AskedTask, asked: int, tally: Tally, wanted: Wanted
 ) -> tuple[m.TaskResult, Tally]:
-    digest = rows[-1].documents
-    header, documents = run.documents(digest)
-    spec, reader = choose_verbalizer(header, wanted.verbalizer)
-    labels = tuple((header["label_set"] or {}).get("labels", ()))
-    require_fitting(spec, ratings=not labels)
-    reading = Reading.of(header, labels, spec)
+    labels, header, spec, reading = one.reading.labels, one.header, one.reading.spec, one.reading
     keep = wanted.multiverse and bool(labels)
-    tally, asked = tally_of(run, task, rows, digest, documents, reading, keep=keep)
-    result = _result(run, task, header, reader, digest, len(documents), asked, tally, wanted.seed)
+    result = _result(run, one, asked, tally, wanted.seed)
     if labels:
         varied = None
         if keep:
@@ -202,18 +204,8 @@ def _labelled(
     }
 
 
-def _result(
-    run: RunData,
-    task: str,
-    header: Json,
-    reader: Json,
-    digest: str,
-    selected: int,
-    asked: int,
-    tally: Tally,
-    seed: int,
-) -> m.TaskResult:
-    labels = tally.labels
+def _result(run: RunData, one: AskedTask, asked: int, tally: Tally, seed: int) -> m.TaskResult:
+    labels, header, selected = tally.labels, one.header, len(one.documents)
     # Ratings have no confusion: only their coverage is a rate of counts.
     confusion = tally.confusion() if labels else None
     clusters, cluster = tally.confusions() if labels else ([], None)
@@ -234,7 +226,7 @@ def _result(
     if asked < selected:
         reasons.append(f"{asked} of {selected} selected utterances were asked about")
     return m.TaskResult(
-        task=task,
+        task=one.task,
         notice=SYNTHETIC if synthetic else None,
         headline=not reasons,
         reasons=reasons,
@@ -250,9 +242,9 @@ def _result(
         ensemble=header.get("ensemble"),
         members=header.get("members", []),
         decoding=header["decoding"],
-        verbalizer=reader,
+        verbalizer=one.reader,
         options=header["options"],
-        documents_sha256=digest,
+        documents_sha256=one.digest,
         counts=m.Counts(
             selected=selected,
             excluded=header["excluded"],
