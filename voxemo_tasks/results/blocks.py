@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from statistics import stdev
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
+from ..errors import OptionError
 from ..metrics.association import contingency, cramers_v, cramers_v_interval
 from ..metrics.confusion import Confusion, Policy
 from ..metrics.dimensional import (
@@ -42,7 +44,9 @@ REFUSED = STATUSES.index("abstained")
 
 
 def interval_of(interval: Interval, cluster: str | None, seed: int) -> m.Interval:
-    """An interval as the results have it."""
+    """An interval as the results have it; one of redrawn utterances has no cluster."""
+    if interval.method.startswith("iid"):
+        cluster = None
     return m.Interval(
         low=interval.low,
         high=interval.high,
@@ -102,6 +106,24 @@ def _number(
         interval=interval_of(interval, cluster, seed),
         method=METHODS[policy],
     )
+
+
+def standard_error(value: float, interval: m.Interval) -> float:
+    """Standard error behind an interval of a rate.
+
+    Student's t limits lie as many standard errors from the value as its quantile says, on the side
+    that was not clipped to [0, 1]; percentiles are taken for normal ones.
+
+    Raises:
+        OptionError: For an interval without limits.
+    """
+    if interval.low is None or interval.high is None:
+        raise OptionError(f"no limits ({interval.reason}), so no standard error")
+    tail = (1 + interval.level) / 2
+    if interval.method == "cluster_bootstrap_t":
+        reach = max(interval.high - value, value - interval.low)
+        return reach / float(stdtrit(interval.n_clusters - 1, tail))
+    return (interval.high - interval.low) / (2 * float(ndtri(tail)))
 
 
 def per_label(labels: Sequence[str], confusion: Confusion) -> list[m.PerLabel]:
@@ -254,9 +276,12 @@ def groups_block(tally: Tally, keys: Sequence[str], seed: int) -> dict[str, m.Gr
 
 
 def _refusals(tally: Tally, rows: Sequence[int]) -> np.ndarray:
+    """Refusals and utterances per speaker; all in one row where a speaker is not known."""
+    speakers = [tally.documents[i].get("speaker") for i in rows]
+    known = None not in speakers
     counts: dict[str, list[int]] = {}
-    for i in rows:
-        cell = counts.setdefault(str(tally.documents[i].get("speaker")), [0, 0])
+    for i, speaker in zip(rows, speakers, strict=True):
+        cell = counts.setdefault(str(speaker) if known else "", [0, 0])
         cell[0] += tally.statuses[i] == REFUSED
         cell[1] += 1
     return np.array([counts[s] for s in sorted(counts)], dtype=np.int64)

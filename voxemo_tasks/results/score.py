@@ -19,9 +19,11 @@ from ..metrics.confusion import Confusion
 from ..metrics.hard import HARD_METRICS, chance, majority
 from ..metrics.random_effects import random_effects
 from ..records import Json
+from ..specs import AnyVerbalizer, VerbalizerSpec
 from ..store import Asked, RunData, read_run
 from ..tally import FAILURE_LIMIT, too_many_failures
 from . import model as m
+from .attempts import Attempts
 from .blocks import (
     association_block,
     dimensional_block,
@@ -31,12 +33,13 @@ from .blocks import (
     per_label,
     prompt_block,
     rate,
+    standard_error,
     with_choices,
 )
-from .calibrated import calibration_block, hard_votes
+from .calibrated import MOST_SMOOTHED, calibration_block, hard_votes
 from .counting import AskedTask, Tally, collect, read_task
 from .sensitivity import sensitivity
-from .soft import gold_of, shares_of, soft_block, source_of
+from .soft import Gold, gold_of, shares_of, soft_block, source_of
 
 SEED = 20260501
 SYNTHETIC = "synthetic, not a result"
@@ -105,6 +108,7 @@ def score_run(
         for task, one in asked.items()
     }
     tasks = {task: result for task, (result, _) in scored.items()}
+    tried = Attempts(str(folder))
     synthetic = bool(run.run.get("synthetic_model")) or any(t.notice for t in tasks.values())
     return m.Results(
         schema="voxemo-results/1",
@@ -117,8 +121,19 @@ def score_run(
         damaged_lines=run.damaged,
         sessions=[_session(name, s, run.written.get(name, 0)) for name, s in run.sessions.items()],
         tasks=tasks,
-        pooled=_pooled({task: tally for task, (_, tally) in scored.items()}, seed),
-        over_corpora=_over_corpora(tasks),
+        pooled=tried.block(
+            "pooled",
+            lambda: _pooled({task: tally for task, (_, tally) in scored.items()}, seed),
+            why="no two tasks have the same menu",
+        )
+        or [],
+        over_corpora=tried.block(
+            "over_corpora",
+            lambda: _over_corpora(tasks),
+            why="no tier has three tasks whose rate has an interval",
+        )
+        or [],
+        absent=tried.absent,
     )
 
 
@@ -140,25 +155,63 @@ def _score_task(
     labels, header, spec, reading = one.reading.labels, one.header, one.reading.spec, one.reading
     keep = wanted.multiverse and bool(labels)
     result = _result(run, one, asked, tally, wanted.seed)
+    tried = Attempts(one.task)
     if labels:
-        varied = None
-        if keep:
-            gold = tally.column("label")
-            known = [i for i, label in enumerate(gold) if label is not None]
-            varied = sensitivity(
-                labels, [gold[i] for i in known], [tally.replies[i] for i in known], spec
-            )
-        result = result.model_copy(update=_labelled(header, tally, varied, result, wanted))
-    else:
-        result = result.model_copy(
-            update={
-                "dimensional": dimensional_block(
-                    tally, reading.dimensions, reading.scale, wanted.seed
-                ),
-                "groups": groups_block(tally, group_keys(tally, wanted.by), wanted.seed),
-            }
+        varied = tried.block(
+            "sensitivity",
+            lambda: _varied(tally, spec) if keep else None,
+            why=_why_not_varied(keep, spec),
         )
-    return result, tally
+        result = result.model_copy(update=_labelled(header, tally, varied, result, wanted, tried))
+    else:
+        result = result.model_copy(update=_rated(tally, reading.scale, wanted, tried))
+    return result.model_copy(update={"absent": tried.absent}), tally
+
+
+def _varied(tally: Tally, spec: AnyVerbalizer) -> m.Sensitivity | None:
+    gold = tally.column("label")
+    known = [i for i, label in enumerate(gold) if label is not None]
+    return sensitivity(
+        tally.labels, [gold[i] for i in known], [tally.replies[i] for i in known], spec
+    )
+
+
+def _why_not_varied(keep: bool, spec: AnyVerbalizer) -> str:
+    if not keep:
+        return "switched off"
+    if not isinstance(spec, VerbalizerSpec):
+        return f"{spec.ref} reads without word lists; there are no other readings to try"
+    return "no utterance with a gold label and a reply"
+
+
+RATINGS = "the task asks for ratings, not labels"
+LABELS = "the task asks for labels, not ratings"
+
+
+def _rated(
+    tally: Tally, scale: tuple[float, float] | None, wanted: Wanted, tried: Attempts
+) -> Json:
+    """The blocks of a task that asked for ratings."""
+    for name in ("hard", "sensitivity", "with_choices", "prompt_sensitivity", "soft"):
+        tried.absent[name] = RATINGS
+    for name in ("calibration", "association"):
+        tried.absent[name] = RATINGS
+    keys = group_keys(tally, wanted.by)
+    return {
+        "dimensional": tried.block(
+            "dimensional",
+            lambda: dimensional_block(tally, tally.dimensions, scale, wanted.seed),
+            why="no scored utterance has a gold rating on the scale",
+        )
+        or {},
+        "groups": tried.block(
+            "groups", lambda: groups_block(tally, keys, wanted.seed), why=NO_GROUPS
+        )
+        or {},
+    }
+
+
+NO_GROUPS = "culture, language and gender are not known or do not differ"
 
 
 def _labelled(
@@ -167,10 +220,60 @@ def _labelled(
     varied: m.Sensitivity | None,
     result: m.TaskResult,
     wanted: Wanted,
+    tried: Attempts,
 ) -> Json:
     """The blocks of a task that asked for labels."""
-    keys = group_keys(tally, wanted.by)
-    prompts = prompt_block(tally, wanted.seed)
+    keys, seed, n = group_keys(tally, wanted.by), wanted.seed, len(tally.scored)
+    tried.absent["dimensional"] = LABELS
+    prompts = tried.block(
+        "prompt_sensitivity",
+        lambda: prompt_block(tally, seed),
+        why="one prompt" if n else "no utterance was scored",
+    )
+    gold = tried.block("soft", lambda: gold_of(tally, header), why=_why_no_gold(tally))
+    soft = None
+    if gold is not None:
+        soft = tried.block("soft", lambda: soft_block(gold, seed), why="no votes")
+    found = tried.block(
+        "calibration",
+        lambda: _calibrated(header, tally, gold, keys, seed),
+        why="no confidence: one reply an utterance without shares, or no gold label",
+    )
+    if found is not None and found.overall.smooth_error is None:
+        tried.absent["calibration.smooth_error"] = (
+            f"{found.n} utterances; it is computed for at least two and at most {MOST_SMOOTHED}"
+        )
+    return {
+        "sensitivity": varied,
+        "with_choices": tried.block(
+            "with_choices",
+            lambda: _choices(result, varied, prompts),
+            why="neither prompts nor readings were varied, or the rate has no interval",
+        )
+        or {},
+        "prompt_sensitivity": prompts,
+        "groups": tried.block("groups", lambda: groups_block(tally, keys, seed), why=NO_GROUPS)
+        or {},
+        "soft": soft,
+        "calibration": found,
+        "association": tried.block(
+            "association",
+            lambda: association_block(tally, seed),
+            why="no second gold column (label2)",
+        )
+        or {},
+    }
+
+
+def _why_no_gold(tally: Tally) -> str:
+    if any(tally.column("votes")):
+        return "no scored utterance has both votes within the label set and a reply"
+    return "no scored utterance has votes"
+
+
+def _choices(
+    result: m.TaskResult, varied: m.Sensitivity | None, prompts: m.PromptSensitivity | None
+) -> dict[str, m.WithChoices]:
     choices = {}
     for name in HEADLINE:
         spread = None if prompts is None else prompts.rates.get(name)
@@ -180,28 +283,22 @@ def _labelled(
         both = with_choices(result.hard[name], readings, spread)
         if both is not None:
             choices[name] = both
-    gold = gold_of(tally, header)
+    return choices
+
+
+def _calibrated(
+    header: Json, tally: Tally, gold: Gold | None, keys: Sequence[str], seed: int
+) -> m.Calibration | None:
     source = source_of(header, tally)
     given = shares_of(tally) if source in ("likelihood", "verbalised", "replayed") else None
     if gold is not None:
         target, places, votes = "votes", gold.places, gold.votes.counts
     else:
         target, (places, votes) = "label", hard_votes(tally)
+    if not places:
+        return None
     shares = None if given is None else given[places]
-    calibration = None
-    if places:
-        calibration = calibration_block(
-            tally, np.asarray(votes), places, shares, keys, target, wanted.seed
-        )
-    return {
-        "sensitivity": varied,
-        "with_choices": choices,
-        "prompt_sensitivity": prompts,
-        "groups": groups_block(tally, keys, wanted.seed),
-        "soft": None if gold is None else soft_block(gold, wanted.seed),
-        "calibration": calibration,
-        "association": association_block(tally, wanted.seed),
-    }
+    return calibration_block(tally, np.asarray(votes), places, shares, keys, target, seed)
 
 
 def _result(run: RunData, one: AskedTask, asked: int, tally: Tally, seed: int) -> m.TaskResult:
@@ -288,9 +385,8 @@ def _pooled(tallies: Mapping[str, Tally], seed: int) -> list[m.Pooled]:
         clusters: list[Confusion] = []
         known = True
         for tally in several.values():
-            some, cluster = tally.confusions()
-            clusters += some
-            known = known and cluster is not None
+            clusters += tally.by_cluster(tally.scored)
+            known = known and tally.clusters() is not None
         counts = np.sum([c.counts for c in clusters], axis=0)
         whole = Confusion(labels, counts)
         some = clusters if known else [whole]
@@ -324,7 +420,7 @@ def _over_corpora(tasks: Mapping[str, m.TaskResult]) -> list[m.OverCorpora]:
                 if number.value is None or low is None or high is None or high <= low:
                     continue
                 values.append(number.value)
-                errors.append((high - low) / (2 * 1.959963984540054))
+                errors.append(standard_error(number.value, number.interval))
                 names.append(result.task)
             if len(values) < 3:
                 continue

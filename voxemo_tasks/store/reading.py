@@ -27,6 +27,9 @@ RUN_SCHEMA = "voxemo-run/1"
 
 log = logging.getLogger(__name__)
 
+_scan = json.JSONDecoder().scan_once
+"""What ``json.loads`` calls after looking at encoding and white space, half of its time for a row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -59,8 +62,14 @@ def parsed(line: bytes) -> Json | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        row = json.loads(line)
-    except ValueError:
+        try:
+            text = line.decode()
+            row, end = _scan(text, 0)
+            if end + 1 != len(text):
+                row = json.loads(line)
+        except (StopIteration, UnicodeDecodeError):
+            row = json.loads(line)
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
 
