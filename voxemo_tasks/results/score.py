@@ -320,6 +320,10 @@ def _result(run: RunData, one: AskedTask, asked: int, tally: Tally, seed: int) -
             f"engine or judge failed on {tally.failed} of {len(tally.statuses)} utterances (limit "
             f"{FAILURE_LIMIT:.0%})"
         )
+    if not tally.scored:
+        reasons.append("no utterance was scored")
+    elif confusion is not None and not confusion.counts.any():
+        reasons.append("no scored utterance has a gold label, so there is no hard rate")
     if asked < selected:
         reasons.append(f"{asked} of {selected} selected utterances were asked about")
     return m.TaskResult(

@@ -27,8 +27,8 @@ RUN_SCHEMA = "voxemo-run/1"
 
 log = logging.getLogger(__name__)
 
-_scan = json.JSONDecoder().scan_once
-"""What ``json.loads`` calls after looking at encoding and white space, half of its time for a row."""
+_decode = json.JSONDecoder().raw_decode
+"""``json.loads`` without its look at encoding and white space, a third of its time for a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,10 @@ def parsed(line: bytes) -> Json | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        try:
-            text = line.decode()
-            row, end = _scan(text, 0)
-            if end + 1 != len(text):
-                row = json.loads(line)
-        except (StopIteration, UnicodeDecodeError):
-            row = json.loads(line)
+        text = line.decode()
+        row, end = _decode(text)
+        if end + 1 != len(text):
+            row = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
