@@ -464,6 +464,9 @@ class TaskResult(Model):
     )
     dimensional: dict[str, Dimensional] = Field(default_factory=dict)
     association: dict[str, Association] = Field(default_factory=dict)
+    absent: dict[str, str] = Field(
+        default_factory=dict, description="Block that is null or empty → why."
+    )
 
 
 class Session(Model):
@@ -495,3 +498,6 @@ class Results(Model):
     tasks: dict[str, TaskResult]
     pooled: list[Pooled] = Field(default_factory=list)
     over_corpora: list[OverCorpora] = Field(default_factory=list)
+    absent: dict[str, str] = Field(
+        default_factory=dict, description="Block of several tasks that is empty → why."
+    )
