@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .adjudicating.attacks import Canary, attack_text, canaries, suspicious
+from .adjudicating.attacks import Canary, attack_text, canaries
 from .adjudicating.fencing import blinded, fenced, nonce_of
 from .adjudicating.panel import Consensus, consensus, leave_one_out
 from .adjudicating.reading import Judged, read_emulated, read_json, schema_with
 from .errors import LabelSetError, OptionError
+from .hygiene import suspicious
 from .records import Json, Status, Verdict, digest_of
 from .specs import JudgeExample, JudgeSpec
 

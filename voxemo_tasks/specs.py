@@ -620,6 +620,12 @@ class JudgeSpec(Spec):
     fields: list[Identifier] = Field(min_length=1, description="What the judge is shown, in order.")
     quoted_from: Identifier = Field(description="The field that the quote must stand in.")
     quote_words: int = Field(default=50, ge=1, description="Longest quote.")
+    residue: list[
+        Literal["multiple", "off_menu", "abstained", "unparsed", "empty", "truncated"]
+    ] = Field(
+        default_factory=list,
+        description="What a verbalizer's verdict must be for the judge to have a say.",
+    )
     unquoted: list[Identifier] = Field(
         default_factory=list, description="Answers that need no quote."
     )
@@ -656,7 +662,7 @@ class JudgeSpec(Spec):
         if self.task == "emulation":
             return self
         order = [name for _, name, _, _ in string.Formatter().parse(self.text) if name is not None]
-        if [name for name in order if name != "nonce"][0] != "data":
+        if next(name for name in order if name != "nonce") != "data":
             raise ValueError("the material comes before the rubric: {data} must be first in text")
         if bool(self.dimensions) != (self.task == "rationale"):
             raise ValueError("dimensions belong to the task 'rationale'")

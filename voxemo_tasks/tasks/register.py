@@ -6,6 +6,7 @@ MODELS: dict[str, str] = {
     "hf-audiolm": "voxemo_tasks.backends.hf:HfAudioLM",
     "api-audiolm": "voxemo_tasks.backends.api:ApiAudioLM",
     "scripted-audiolm": "voxemo_tasks.backends.scripted:ScriptedAudioLM",
+    "scripted-judge": "voxemo_tasks.backends.scripted_judge:ScriptedJudge",
 }
 """lm-eval model name → class, named and not imported; the entry points say the same."""
 
