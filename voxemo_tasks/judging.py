@@ -49,26 +49,13 @@ STRUCTURED = frozenset({"local-chat-completions", "openai-chat-completions"})
 """lm-eval models that hand a `response_format` on to an engine that can hold a reply to a schema."""
 
 _NO_IDENTITY = frozenset(
-    [
-        "batch_size",
-        "max_batch_size",
-        "device",
-        "num_concurrent",
-        "timeout",
-        "max_retries",
-        "header",
-        "auth_token",
-        "api_key",
-        "ca_cert_path",
-        "verify_certificate",
-        "tensor_parallel_size",
-        "data_parallel_size",
-        "gpu_memory_utilization",
-        "parallelize",
-        "max_memory_per_gpu",
-        "max_cpu_memory",
-        "offload_folder",
-    ]
+    {
+        *("batch_size", "max_batch_size", "device", "num_concurrent"),
+        *("timeout", "max_retries", "header", "auth_token"),
+        *("api_key", "ca_cert_path", "verify_certificate", "tensor_parallel_size"),
+        *("data_parallel_size", "gpu_memory_utilization", "parallelize", "max_memory_per_gpu"),
+        *("max_cpu_memory", "offload_folder"),
+    }
 )
 """Arguments that say where and how fast, or hold a secret; no part of a judge's identity."""
 

@@ -30,6 +30,7 @@ from ..tally import (
     too_many_failures,
 )
 from ..verbalize import FinishReason
+from . import judged
 from . import model as m
 from .sensitivity import StoredReply, sensitivity
 
@@ -150,6 +151,16 @@ def score_task(
         _count_utterance(run, described[uid], prompts.values(), reading, tally)
     result = _result(
         run, task, header, reader, digest, labels, len(documents), len(questions), tally, seed
+    )
+    result = judged.attach(
+        result,
+        run.folder,
+        labels,
+        tally.gold,
+        tally.speakers,
+        tally.replies,
+        lambda reply: read_reply(reply.text, reply.finish_reason, reply.menu, spec),
+        seed,
     )
     if not multiverse or not labels:
         return result
