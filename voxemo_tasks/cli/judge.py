@@ -20,7 +20,7 @@ from ..judging import (
     run_pass,
 )
 from ..records import Json
-from ..results.judgeable import Chosen, choose, replies_of
+from ..results.judgeable import SAMPLE, Chosen, choose, replies_of
 from ..results.rubrics import summaries
 from ..results.table import align, percent
 from ..rooms import read_yaml
@@ -51,7 +51,8 @@ def add_parser(subparsers: Any) -> None:
         help="a YAML file of judges, or further checkpoints for the same --model, by commas",
     )
     parser.add_argument(
-        "--rows", help="residue (default, for labels), all (default, else), or sample:N"
+        "--rows",
+        help="residue (default, for labels), all (default, else), or sample:N utterances",
     )
     parser.add_argument("--seed", type=int, default=0, help="of option orders and samples")
     parser.add_argument("--verbalizer", help="the residue of this one, not the run's own")
@@ -106,6 +107,8 @@ def judge(args: argparse.Namespace) -> int:
             "flags": flags,
             "tasks": sorted({reply.task for reply in chosen.replies}),
         }
+        if rows.startswith(SAMPLE):
+            record["sampled"] = sorted({reply.key for reply in chosen.replies})
         if spec.task != "adjudicate_label":
             said = {
                 r.name: {item: row.answer for item, row in r.answers.items()}

@@ -153,8 +153,8 @@ def choose(replies: Iterable[JudgedReply], spec: JudgeSpec, rows: str, seed: int
     Args:
         replies: All of a run.
         spec: The rubric; ``residue`` are the replies whose verdict's status it names.
-        rows: ``residue``; ``all``; ``sample:N``, N replies drawn by the seed.
-        seed: Of the draw, with nothing else but the reply's task and key.
+        rows: ``residue``; ``all``; ``sample:N``, all replies to N utterances drawn by the seed.
+        seed: Of the draw, with nothing else but the task and the utterance's id.
 
     Raises:
         OptionError: For another choice, or the residue of a rubric that names none.
@@ -168,15 +168,18 @@ def choose(replies: Iterable[JudgedReply], spec: JudgeSpec, rows: str, seed: int
     elif name == ALL and not number:
         kept = every
     elif name == SAMPLE and number.isdecimal() and int(number) > 0:
-        kept = sorted(every, key=lambda r: _draw(seed, r))[: int(number)]
+        utterances = {(r.task, r.utterance_id) for r in every}
+        drawn = set(sorted(utterances, key=lambda u: _draw(seed, *u))[: int(number)])
+        kept = [reply for reply in every if (reply.task, reply.utterance_id) in drawn]
     else:
         raise OptionError(f"--rows {rows}: expected residue, all, or sample:N with N above 0")
-    flagged = [reply for reply in kept if suspicious(reply.text) is not None]
-    keys = {(reply.task, reply.utterance_id, reply.key) for reply in flagged}
-    clean = [r for r in kept if (r.task, r.utterance_id, r.key) not in keys]
+    clean: list[JudgedReply] = []
+    flagged: list[JudgedReply] = []
+    for reply in kept:
+        (clean if suspicious(reply.text) is None else flagged).append(reply)
     return Chosen(rows, clean, flagged, len(every))
 
 
-def _draw(seed: int, reply: JudgedReply) -> str:
-    said = f"{seed}:{reply.task}:{reply.utterance_id}:{reply.key}"
+def _draw(seed: int, task: str, utterance_id: str) -> str:
+    said = f"{seed}:{task}:{utterance_id}"
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()

@@ -104,12 +104,14 @@ class _Panel:
         spec: The rubric.
         judges: Digest → name, of the judges that count.
         said: Item → judge's digest → judgement.
+        sampled: Keys of the replies that were drawn; ``None`` where none were.
     """
 
     record: Json
     spec: JudgeSpec
     judges: dict[str, str]
     said: dict[str, dict[str, Judgement]]
+    sampled: frozenset[str] | None
 
     @classmethod
     def of(cls, record: Json, rows: Mapping[str, Judgement]) -> _Panel:
@@ -124,12 +126,14 @@ class _Panel:
                 and row.seed == record["seed"]
             ):
                 said.setdefault(row.item, {})[row.judge] = row
-        return cls(record, spec, judges, said)
+        # A reply that merely says the same as a drawn one is not part of the sample.
+        sampled = record.get("sampled")
+        return cls(record, spec, judges, said, None if sampled is None else frozenset(sampled))
 
     def answers(self, reply: StoredReply) -> dict[str, str | int | None] | None:
         """Judge's name → its answer on a reply; ``None`` where no judge was asked."""
         rows = self._rows(reply)
-        if not rows:
+        if not rows or (self.sampled is not None and reply.key not in self.sampled):
             return None
         return {
             name: rows[digest].answer if digest in rows else None

@@ -188,7 +188,7 @@ def _count_utterance(
             menu = reading.menu(question.prompt, question.utterance_id)
             if response.error is None and menu is not None:
                 reason: FinishReason = "length" if response.finish_reason == "length" else "stop"
-                stored.append(StoredReply(response.text, reason, menu))
+                stored.append(StoredReply(response.text, reason, menu, response.key))
     if not verdicts:
         tally.missing += 1
         return
