@@ -17,7 +17,7 @@ FAILED = 3
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all sub-commands but ``run``, whose flags are lm-eval's own."""
-    from . import corpora, demo, judge, models, rooms, score, tasks, verbalize
+    from . import audit, corpora, demo, judge, models, rooms, score, tasks, verbalize
 
     parser = argparse.ArgumentParser(
         prog="voxemo",
@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         "run", help="evaluate a model: lm-eval's own flags, then the scorecard", add_help=False
     )
     judge.add_parser(subparsers)
+    audit.add_parser(subparsers)
     score.add_parser(subparsers)
     corpora.add_parser(subparsers)
     tasks.add_parser(subparsers)

@@ -79,7 +79,7 @@ def attach(
     update: dict[str, Any] = {"rubrics": found}
     label_passes = [p for p in mine if p["rubric"]["task"] == "adjudicate_label"]
     if labels and gold and label_passes:
-        panel = _Panel.of(label_passes[-1], rows)
+        panel = Panel.of(label_passes[-1], rows)
         task = _Task(list(labels), list(gold), list(speakers), replies, read, seed)
         update["judged"] = _judged(panel, task)
     return result.model_copy(update=update)
@@ -96,7 +96,7 @@ class _Task:
 
 
 @dataclass(frozen=True, slots=True)
-class _Panel:
+class Panel:
     """A pass: who judged by what, and what they said.
 
     Attributes:
@@ -114,7 +114,7 @@ class _Panel:
     sampled: frozenset[str] | None
 
     @classmethod
-    def of(cls, record: Json, rows: Mapping[str, Judgement]) -> _Panel:
+    def of(cls, record: Json, rows: Mapping[str, Judgement]) -> Panel:
         spec = _rubric(record["rubric"])
         judges = {j["digest"]: j["name"] for j in record["judges"] if j["used"]}
         said: dict[str, dict[str, Judgement]] = {}
@@ -129,6 +129,24 @@ class _Panel:
         # A reply that merely says the same as a drawn one is not part of the sample.
         sampled = record.get("sampled")
         return cls(record, spec, judges, said, None if sampled is None else frozenset(sampled))
+
+    @classmethod
+    def newest(cls, folder: Path, task: str) -> Panel | None:
+        """The newest complete pass that read a task's labels."""
+        rows, passes = read_judgements(folder)
+        mine = [
+            p
+            for p in passes
+            if p.get("finished")
+            and task in p.get("tasks", ())
+            and p["rubric"]["task"] == "adjudicate_label"
+        ]
+        return cls.of(mine[-1], rows) if mine else None
+
+    def hear(self, reply: StoredReply, ruled: Verdict) -> Verdict | None:
+        """The panel's verdict; ``None`` on a reply that no judge was, or may be, asked about."""
+        answers = None if suspicious(reply.text) is not None else self.answers(reply)
+        return None if answers is None else self.verdict(reply, ruled, answers)
 
     def answers(self, reply: StoredReply) -> dict[str, str | int | None] | None:
         """Judge's name → its answer on a reply; ``None`` where no judge was asked."""
@@ -172,7 +190,7 @@ class _Read:
     without: dict[str, list[Verdict]] = field(default_factory=dict)
 
 
-def _judged(panel: _Panel, task: _Task) -> m.Judged:
+def _judged(panel: Panel, task: _Task) -> m.Judged:
     counts: Counter[str] = Counter()
     given: list[Answers] = []
     utterances = [_read_utterance(panel, several, task, counts, given) for several in task.replies]
@@ -209,7 +227,7 @@ def _judged(panel: _Panel, task: _Task) -> m.Judged:
 
 
 def _read_utterance(
-    panel: _Panel,
+    panel: Panel,
     replies: Sequence[StoredReply],
     task: _Task,
     counts: Counter[str],
@@ -252,7 +270,7 @@ def _read_utterance(
     return out
 
 
-def _reasons(panel: _Panel, counts: Counter[str]) -> list[str]:
+def _reasons(panel: Panel, counts: Counter[str]) -> list[str]:
     reasons = list(panel.record.get("flags", ()))
     limit = panel.spec.max_failed_share
     if counts["failed"] > limit * counts["judged"]:
@@ -346,7 +364,7 @@ def _effects(
     ]
 
 
-def _agreement(panel: _Panel, task: _Task, given: Sequence[Answers]) -> dict[str, Any] | None:
+def _agreement(panel: Panel, task: _Task, given: Sequence[Answers]) -> dict[str, Any] | None:
     if len(panel.judges) < 2:
         return None
     rows = [[None if a is None else str(a) for a in answers.values()] for answers in given]
