@@ -45,8 +45,8 @@ CHUNK = 64
 BROKEN_AFTER = 20
 """Where so many calls fail and none ever succeeded, the engine is broken, not the items."""
 
-STRUCTURED = frozenset({"local-chat-completions", "openai-chat-completions"})
-"""lm-eval models that hand a `response_format` on to an engine that can hold a reply to a schema."""
+STRUCTURED = frozenset({"local-chat-completions", "openai-chat-completions", "vllm"})
+"""lm-eval models that hand on what an engine needs to hold a reply to a schema."""
 
 _NO_IDENTITY = frozenset(
     {
@@ -160,12 +160,20 @@ def generate(judge: Judge, requests: Sequence[JudgeRequest]) -> list[str]:
             "temperature": 0.0,
         }
         if judge.structured and request.schema is not None:
-            arguments["response_format"] = schema_for_engine(request.schema)
+            arguments |= _held_to(request.schema, judge.fingerprint.get("engine"))
         instances.append(Instance("generate_until", {}, (context, arguments), i))
     texts = judge.lm.generate_until(instances)
     if len(texts) != len(requests):
         raise ModelError(f"{len(requests)} questions brought {len(texts)} replies")
     return ["" if text is None else str(text) for text in texts]
+
+
+def _held_to(schema: Json, engine: Any) -> Json:
+    if engine == "vllm":
+        from vllm.sampling_params import StructuredOutputsParams
+
+        return {"structured_outputs": StructuredOutputsParams(json=schema)}
+    return {"response_format": schema_for_engine(schema)}
 
 
 def context_of(lm: Any, messages: Sequence[Mapping[str, str]]) -> Any:
@@ -247,6 +255,7 @@ def load_judge(
 
 
 def _fingerprint(lm: Any, model: str, arguments: Mapping[str, Any]) -> Json:
+    import importlib
     import importlib.metadata
 
     own = getattr(lm, "fingerprint", None)
@@ -260,7 +269,7 @@ def _fingerprint(lm: Any, model: str, arguments: Mapping[str, Any]) -> Json:
     facts["lm_eval"] = importlib.metadata.version("lm_eval")
     library = {"hf": "transformers", "vllm": "vllm"}.get(model)
     if library is not None:
-        facts[library] = importlib.metadata.version(library)
+        facts[library] = getattr(importlib.import_module(library), "__version__", None)
     return facts
 
 
