@@ -146,6 +146,22 @@ def test_what_people_say_of_the_rules(run: Path) -> None:
     assert "rules and judge" not in found["readers"]
 
 
+def test_replies_drawn_more_often_weigh_less(run: Path) -> None:
+    """Hajek's mean within each gold label, worked out again from the sheet."""
+    name, rows = audits.draw(run, 40, by="stratified", strata=["status"], minimum=18, seed=5)
+    assert len({row["sampled_prob"] for row in rows}) == 2
+    audits.take_in(run, fill(rows, "anna"))
+    found = audits.report(run, name)["tasks"]["made_direct"]["readers"]["rules"]["rates"]["uar"]
+    gold = {audits.item_id(r): r.document["label"] for r in replies_of(run)}
+    recalls = []
+    for label in LABELS:
+        mine = [row for row in rows if gold[row["item_id"]] == label]
+        weights = [1 / row["sampled_prob"] for row in mine]
+        hits = [person(row["text"]) == label for row in mine]
+        recalls.append(sum(w * h for w, h in zip(weights, hits, strict=True)) / sum(weights))
+    assert found["people"] == pytest.approx(sum(recalls) / 3, abs=1e-9)
+
+
 def test_divided_people_have_no_consensus_and_the_last_word_counts(run: Path) -> None:
     name, rows = audits.draw(run, 60, by="random")
     audits.take_in(run, fill(rows, "anna"))

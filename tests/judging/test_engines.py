@@ -175,6 +175,22 @@ def test_an_endpoint_judges_by_schema(run_folder: Path, concurrent: int) -> None
     assert report.facts["fingerprint"]["structured"] is True
 
 
+def test_every_question_goes_with_the_schema_of_its_own_menu(run_folder: Path) -> None:
+    """lm-eval groups requests by keywords and looks only at the keys of a dictionary there."""
+    menus = (LABELS, ("happy", "sad"))
+    todo = [ToJudge(Item({"reply": f"rain {menu}"}, menu)) for menu in menus]
+    with Loopback(honest) as server:
+        judge = endpoint(server)
+        with JudgementStore(run_folder) as store:
+            run_pass(store, SPEC, DIGEST, todo, [judge], QUIET)
+    asked = [a for a in server.asks if '"rain ' in a.text]
+    assert len(asked) == 2
+    for menu in menus:
+        (ask,) = (a for a in asked if str(menu) in a.text)
+        schema = ask.body["response_format"]["json_schema"]["schema"]
+        assert schema["properties"]["answer"]["enum"][:-3] == list(menu)
+
+
 def test_an_endpoint_that_takes_no_schema_is_read_as_it_comes(run_folder: Path) -> None:
     def behave(ask: Ask) -> Say:
         return refusal(400, "unknown field") if "response_format" in ask.body else honest(ask)

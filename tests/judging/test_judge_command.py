@@ -153,6 +153,30 @@ def test_three_readings_side_by_side(run: Path, panel: Any, capsys: Any) -> None
     assert "rules_and_judge less rules:" in table
 
 
+def test_a_flagged_reply_counts_in_no_judges_rate_whoever_judged_it(
+    run: Path, panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["judge", str(run), "--panel", str(good_panel(panel)), "--rows", "all"]) == 0
+    monkeypatch.setattr("voxemo_tasks.results.judged.suspicious", lambda text: "all of it")
+    found = score_run(run, multiverse=False).tasks[TASK].judged
+    assert found is not None
+    assert found.replies["judged"] == 0
+    assert found.rules_and_judge == found.rules
+    assert found.judge is not None
+    assert (found.judge.n, found.judge.rates["uar"].value) == (0, None)
+    assert found.judge.rates["uar"].interval.reason
+
+
+def test_a_rubric_that_was_changed_since(run: Path, panel: Any) -> None:
+    assert main(["judge", str(run), "--panel", str(good_panel(panel))]) == 0
+    (path,) = (run / "judgings").glob("*.json")
+    record = json.loads(path.read_text())
+    record["rubric"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(record))
+    with pytest.raises(DataRoomError, match="a registered file was changed"):
+        score_run(run, multiverse=False)
+
+
 def test_the_residue_alone_is_enough_for_rules_and_judge(run: Path, panel: Any) -> None:
     assert main(["judge", str(run), "--panel", str(good_panel(panel))]) == 0
     residue = score_run(run, multiverse=False).tasks[TASK].judged

@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import registry
 from ..adjudicate import consensus, leave_one_out, suspicious, verdict_of
-from ..errors import UnknownNameError
+from ..errors import DataRoomError
 from ..metrics.agreement import krippendorff_alpha, rating_table
 from ..metrics.confusion import Confusion
 from ..metrics.hard import HARD_METRICS
@@ -176,7 +176,10 @@ class Panel:
 def _rubric(identity: Json) -> JudgeSpec:
     spec, digest = registry.judge(identity["id"])
     if digest != identity["sha256"]:
-        raise UnknownNameError("rubric with the bytes of the pass", identity["id"], [spec.ref])
+        raise DataRoomError(
+            f"rubric {spec.ref} has SHA-256 {digest} here, the judges were asked with "
+            f"{identity['sha256']}: a registered file was changed; restore it"
+        )
     return spec
 
 
