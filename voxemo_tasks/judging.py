@@ -14,6 +14,8 @@ the reply's own language where the rubric is written in it.
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.metadata
 import logging
 import math
 from collections import Counter
@@ -170,9 +172,8 @@ def generate(judge: Judge, requests: Sequence[JudgeRequest]) -> list[str]:
 
 def _held_to(schema: Json, engine: Any) -> Json:
     if engine == "vllm":
-        from vllm.sampling_params import StructuredOutputsParams
-
-        return {"structured_outputs": StructuredOutputsParams(json=schema)}
+        held = importlib.import_module("vllm.sampling_params").StructuredOutputsParams
+        return {"structured_outputs": held(json=schema)}
     return {"response_format": schema_for_engine(schema)}
 
 
@@ -255,9 +256,6 @@ def load_judge(
 
 
 def _fingerprint(lm: Any, model: str, arguments: Mapping[str, Any]) -> Json:
-    import importlib
-    import importlib.metadata
-
     own = getattr(lm, "fingerprint", None)
     if callable(own):
         return dict(own())

@@ -180,7 +180,7 @@ def test_every_question_goes_with_the_schema_of_its_own_menu(run_folder: Path) -
     menus = (LABELS, ("happy", "sad"))
     todo = [ToJudge(Item({"reply": f"rain {menu}"}, menu)) for menu in menus]
     with Loopback(honest) as server:
-        judge = endpoint(server)
+        judge = endpoint(server, num_concurrent=4)
         with JudgementStore(run_folder) as store:
             run_pass(store, SPEC, DIGEST, todo, [judge], QUIET)
     asked = [a for a in server.asks if '"rain ' in a.text]
