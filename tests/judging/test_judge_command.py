@@ -250,6 +250,20 @@ def test_a_judge_that_obeys_is_dropped_and_said(run: Path, panel: Any, capsys: A
     assert "2 judge(s); a panel has three or more" in found.reasons
 
 
+def test_nothing_left_to_judge(run: Path, panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every reply flagged: no judge is asked anything, and that is said."""
+    monkeypatch.setattr("voxemo_tasks.results.judgeable.suspicious", lambda text: "all of it")
+    monkeypatch.setattr("voxemo_tasks.results.judged.suspicious", lambda text: "all of it")
+    assert main(["judge", str(run), "--panel", str(good_panel(panel))]) == 0
+    assert read_judgements(run)[0] == {}
+    found = score_run(run, multiverse=False).tasks[TASK].judged
+    assert found is not None
+    assert found.rules_and_judge == found.rules
+    assert found.agreement is not None
+    assert found.agreement["value"] is None
+    assert {(j.items, j.failed) for j in found.judges} == {(0, 0)}
+
+
 def test_no_pass_no_block(run: Path, panel: Any) -> None:
     assert score_run(run, multiverse=False).tasks[TASK].judged is None
     (run / "judgings").mkdir()

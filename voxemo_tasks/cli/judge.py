@@ -105,7 +105,7 @@ def judge(args: argparse.Namespace) -> int:
         record: Json = {
             "judges": [report.facts | {"used": report.used} for report in reports],
             "flags": flags,
-            "tasks": sorted({reply.task for reply in chosen.replies}),
+            "tasks": list(chosen.tasks),
         }
         if rows.startswith(SAMPLE):
             record["sampled"] = sorted({reply.key for reply in chosen.replies})

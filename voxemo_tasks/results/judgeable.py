@@ -139,12 +139,14 @@ class Chosen:
         replies: They.
         flagged: Replies that were chosen and hold instruction-like text; they go to no judge.
         of: All replies there are.
+        tasks: Tasks that these belong to.
     """
 
     rows: str
     replies: list[JudgedReply]
     flagged: list[JudgedReply]
     of: int
+    tasks: tuple[str, ...]
 
 
 def choose(replies: Iterable[JudgedReply], spec: JudgeSpec, rows: str, seed: int) -> Chosen:
@@ -177,7 +179,7 @@ def choose(replies: Iterable[JudgedReply], spec: JudgeSpec, rows: str, seed: int
     flagged: list[JudgedReply] = []
     for reply in kept:
         (clean if suspicious(reply.text) is None else flagged).append(reply)
-    return Chosen(rows, clean, flagged, len(every))
+    return Chosen(rows, clean, flagged, len(every), tuple(sorted({r.task for r in every})))
 
 
 def _draw(seed: int, task: str, utterance_id: str) -> str:
