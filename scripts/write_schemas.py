@@ -29,6 +29,7 @@ PLACES = {
     ROOT / "verbalizers" / "structured.schema.json": specs.StructuredSpec,
     ROOT / "verbalizers" / "cues.schema.json": specs.CuesSpec,
     ROOT / "judges" / "judge.schema.json": specs.JudgeSpec,
+    ROOT / "judges" / "hygiene.schema.json": specs.HygieneSpec,
     ROOT / "voxemo_tasks" / "corpora" / "cards" / "card.schema.json": specs.CorpusCard,
     ROOT / "voxemo_tasks" / "backends" / "cards" / "card.schema.json": specs.ModelCard,
     ROOT / "voxemo_tasks" / "results" / "results.schema.json": Results,

@@ -17,7 +17,20 @@ FAILED = 3
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all sub-commands but ``run`` and ``plan``, whose flags are lm-eval's own."""
-    from . import audio, compare, corpora, demo, imports, models, rooms, score, tasks, verbalize
+    from . import (
+        audio,
+        audit,
+        compare,
+        corpora,
+        demo,
+        imports,
+        judge,
+        models,
+        rooms,
+        score,
+        tasks,
+        verbalize,
+    )
 
     parser = argparse.ArgumentParser(
         prog="voxemo",
@@ -32,6 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers.add_parser(
         "plan", help="what a run will ask and cost, before it is started", add_help=False
     )
+    judge.add_parser(subparsers)
+    audit.add_parser(subparsers)
     score.add_parser(subparsers)
     compare.add_parser(subparsers)
     imports.add_parser(subparsers)

@@ -10,7 +10,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -289,10 +289,12 @@ class AskedTask:
     reading: Reading
     reader: Json
 
-    def collector(self, *, keep: bool = False) -> Collector:
-        """What takes in its replies; ``keep`` them for rereading."""
+    def collector(self, *, keep: bool = False, keyed: bool = False) -> Collector:
+        """What takes in its replies; ``keep`` them for rereading, with their keys for judges."""
         where = f"{self.run}: {self.task}"
-        return Collector(where, self.rows, self.digest, self.documents, self.reading, keep=keep)
+        return Collector(
+            where, self.rows, self.digest, self.documents, self.reading, keep=keep, keyed=keyed
+        )
 
 
 def read_task(
@@ -381,6 +383,7 @@ class Collector:
         reading: Reading,
         *,
         keep: bool = False,
+        keyed: bool = False,
     ) -> None:
         """Lay out the columns.
 
@@ -391,12 +394,13 @@ class Collector:
             documents: The utterances.
             reading: How replies are read.
             keep: Keep the replies for rereading.
+            keyed: Keep their keys too, which costs an object a reply.
 
         Raises:
             StoreError: Where an utterance was asked about that the documents lack.
         """
         self._reading = reading
-        self._keep = keep
+        self._keep, self._keyed = keep, keyed
         asked: dict[str, dict[str, Asked]] = {}
         for row in rows:
             if row.documents == digest:
@@ -463,7 +467,8 @@ class Collector:
                 self._values_of.append(at)
                 self._values.extend(read.values)
             if read.stored is not None:
-                self._stored[at] = read.stored
+                keyed = self._keyed
+                self._stored[at] = replace(read.stored, key=row["key"]) if keyed else read.stored
         supplied, heard = row.get("seconds_supplied"), row.get("seconds_heard")
         if supplied is not None and heard is not None:
             self._supplied[at] = supplied

@@ -18,10 +18,11 @@ from ..errors import StoreError
 from ..metrics.confusion import Confusion
 from ..metrics.hard import HARD_METRICS, chance, majority
 from ..metrics.random_effects import random_effects
-from ..records import OURS, Json
+from ..records import OURS, Json, Verdict
 from ..specs import AnyVerbalizer, VerbalizerSpec
 from ..store import Asked, RunData, read_run
-from ..tally import FAILURE_LIMIT, too_many_failures
+from ..tally import FAILURE_LIMIT, read_reply, too_many_failures
+from . import judged
 from . import model as m
 from .attempts import Attempts
 from .blocks import (
@@ -38,12 +39,14 @@ from .blocks import (
 )
 from .calibrated import MOST_SMOOTHED, calibration_block, hard_votes
 from .counting import AskedTask, Tally, collect, read_task
-from .sensitivity import sensitivity
+from .sensitivity import StoredReply, sensitivity
 from .soft import Gold, gold_of, shares_of, soft_block, source_of
 
 SEED = 20260501
 SYNTHETIC = "synthetic, not a result"
 NO_ANSWER = "no answer"
+JUDGINGS = "judgings"
+"""Folder of a run in which a judge has been at work."""
 HEADLINE = ("uar", "wa")
 """Rates whose interval is also given with the choice of prompt and of reading."""
 
@@ -98,8 +101,11 @@ def score_run(
         )
     wanted = Wanted(verbalizer, None if by is None else tuple(by), seed, multiverse)
     asked = {task: read_task(run, task, by_task[task], verbalizer) for task in sorted(by_task)}
+    is_judged = (folder / JUDGINGS).is_dir()
     collectors = {
-        task: one.collector(keep=multiverse and bool(one.reading.labels))
+        task: one.collector(
+            keep=(multiverse or is_judged) and bool(one.reading.labels), keyed=is_judged
+        )
         for task, one in asked.items()
     }
     collect(run, collectors.values())
@@ -163,9 +169,38 @@ def _score_task(
             why=_why_not_varied(keep, spec),
         )
         result = result.model_copy(update=_labelled(header, tally, varied, result, wanted, tried))
+        # Not an attempt: a rubric whose bytes were changed is for the user to put right.
+        result = _of_judges(result, run, tally, one, wanted.seed)
+        if result.judged is None:
+            tried.absent["judged"] = "no judge was asked for labels"
     else:
         result = result.model_copy(update=_rated(tally, reading.scale, wanted, tried))
     return result.model_copy(update={"absent": tried.absent}), tally
+
+
+def _of_judges(
+    result: m.TaskResult, run: RunData, tally: Tally, one: AskedTask, seed: int
+) -> m.TaskResult:
+    """The result with what judges said, where any was asked."""
+    if not (run.folder / JUDGINGS).is_dir():
+        return result
+    gold, speakers = tally.column("label"), tally.column("speaker")
+    known = [i for i, label in enumerate(gold) if label is not None] if tally.replies else []
+
+    def read(reply: StoredReply) -> Verdict:
+        return read_reply(reply.text, reply.finish_reason, reply.menu, one.reading.spec)
+
+    replies = [tally.replies[i] for i in known]
+    return judged.attach(
+        result,
+        run.folder,
+        tally.labels,
+        [gold[i] for i in known],
+        [speakers[i] for i in known],
+        replies,
+        read,
+        seed,
+    )
 
 
 def _varied(tally: Tally, spec: AnyVerbalizer) -> m.Sensitivity | None:

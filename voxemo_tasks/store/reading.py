@@ -7,6 +7,8 @@
     RUN/documents/<digest>.jsonl.gz what was asked about (utterances, gold, options of one task)
     RUN/asked/<writer>.jsonl        task × utterance × prompt → request key, number of samples
     RUN/replies/<writer>.jsonl      request key : sample → reply
+    RUN/judgements/<writer>.jsonl   what LLM judges said of replies, by content
+    RUN/judgings/<writer>.json      one a pass of `voxemo judge`: judges, rubric, canaries, counts
 """
 
 from __future__ import annotations

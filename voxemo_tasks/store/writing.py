@@ -36,6 +36,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def writer_id() -> str:
+    """Name of a process's own files; sorts by start."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    host = "".join(c if c.isalnum() else "-" for c in socket.gethostname())[:32]
+    return f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
 def _line(row: Json) -> bytes:
     """One row, the text exactly as it is (a digest's normalisation has no place here)."""
     text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -45,7 +52,7 @@ def _line(row: Json) -> bytes:
         return json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-class _Shard:
+class Shard:
     """An append-only file with one writer."""
 
     def __init__(self, path: Path) -> None:
@@ -115,9 +122,7 @@ class RunStore:
         self.folder = folder.absolute()
         self.fingerprint = dict(fingerprint)
         self.synthetic = synthetic
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")  # sorts by start
-        host = "".join(c if c.isalnum() else "-" for c in socket.gethostname())[:32]
-        self.session = f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.session = writer_id()
         self.reused = 0
         self.written = 0
         self._tasks: dict[str, str] = {}
@@ -127,8 +132,8 @@ class RunStore:
         self._index, damaged, _ = index_replies(self._shards)
         if damaged:
             log.warning("%s: %d torn line(s); they will be asked again", self.folder, damaged)
-        self._replies = _Shard(self.folder / "replies" / f"{self.session}.jsonl")
-        self._asked = _Shard(self.folder / "asked" / f"{self.session}.jsonl")
+        self._replies = Shard(self.folder / "replies" / f"{self.session}.jsonl")
+        self._asked = Shard(self.folder / "asked" / f"{self.session}.jsonl")
         self._seen: set[bytes] = set()
         self._own: set[str] = set()
         self._session: Json = {"schema": "voxemo-session/1", "started": now(), "finished": None}

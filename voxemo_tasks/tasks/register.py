@@ -8,6 +8,7 @@ MODELS: dict[str, str] = {
     "replay-audiolm": "voxemo_tasks.backends.replay:ReplayAudioLM",
     "scripted-audiolm": "voxemo_tasks.backends.scripted:ScriptedAudioLM",
     "vllm-audiolm": "voxemo_tasks.backends.vllm:VllmAudioLM",
+    "scripted-judge": "voxemo_tasks.backends.scripted_judge:ScriptedJudge",
 }
 """lm-eval model name → class, named and not imported; the entry points say the same."""
 
