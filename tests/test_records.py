@@ -350,3 +350,11 @@ def test_reply_behaves_as_its_text():
     assert type(reply.strip(".")) is str
     assert Reply() == ""
     assert Reply().finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "given", [{"max_gen_toks": 2.7}, {"temperature": float("inf")}, {"top_k": float("nan")}]
+)
+def test_generation_keywords_are_not_rounded(given: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match="--gen_kwargs"):
+        Decoding(32).with_gen_kwargs(given)
