@@ -381,8 +381,11 @@ class Decoding:
             name, convert = _GEN_KWARGS[key]
             try:
                 changes[name] = convert(value)
-            except (TypeError, ValueError) as error:
-                raise OptionError(f"--gen_kwargs: {key}={value!r} is not a number") from error
+                if changes[name] != float(value):  # 2.7 tokens are not 2
+                    raise ValueError(value)
+            except (TypeError, ValueError, OverflowError) as error:
+                kind = "whole number" if convert is int else "number"
+                raise OptionError(f"--gen_kwargs: {key}={value!r} is not a {kind}") from error
         if gen_kwargs.get("do_sample") is False:
             changes["temperature"] = 0.0
         result = replace(self, **changes)
@@ -390,7 +393,7 @@ class Decoding:
             raise OptionError("--gen_kwargs: do_sample=True needs a temperature above 0")
         if (
             result.max_new_tokens < 1
-            or not result.temperature >= 0
+            or not 0 <= result.temperature < math.inf
             or not 0 < result.top_p <= 1
             or result.top_k < 0
         ):

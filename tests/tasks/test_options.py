@@ -116,3 +116,23 @@ def test_likelihood_of_an_ensemble_with_samples_is_refused() -> None:
     options = parse_options({"ensemble": "sample_10", "readout": "likelihood"}, strict=True)
     with pytest.raises(OptionError, match="readout=likelihood takes one number a label"):
         sampling_of(options)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"samples": 2.7, "temperature": 1},
+        {"order_seed": 0.5},
+        {"shots": float("inf")},
+        {"fold": "\N{SUPERSCRIPT TWO}"},
+        {"context": [["language"]]},
+    ],
+)
+def test_a_number_is_not_rounded_and_nothing_odd_is_a_crash(given: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="--metadata: "):
+        parse_options(given, strict=True)
+
+
+def test_whole_numbers_may_be_written_as_text_or_float() -> None:
+    options = parse_options({"shots": "3", "order_seed": 4.0}, strict=True)
+    assert (options.shots, options.order_seed) == (3, 4)

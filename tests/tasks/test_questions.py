@@ -178,7 +178,7 @@ def test_an_utterance_that_does_not_say_its_language_speaks_that_of_its_corpus(h
 
 def test_an_ensemble_of_another_tier_is_refused(home: Path) -> None:
     options = parse_options({"ensemble": "sample_10"}, strict=True)
-    with pytest.raises(OptionError, match=r"asks tier.s. direct, the task asks tier 'reason'"):
+    with pytest.raises(OptionError, match=r"asks tier\(s\) direct, the task asks tier 'reason'"):
         Plan.of(registry.corpus("mini")[0], "reason", options)
 
 

@@ -59,11 +59,18 @@ class Shard:
         self.path = path
         self._file: int | None = None
         self._synced = time.monotonic()
+        self._size = 0
 
-    def append(self, rows: Iterable[Json]) -> None:
-        data = b"".join(_line(row) for row in rows)
+    def append(self, rows: Iterable[Json]) -> list[int]:
+        """Append rows, in one write; returns the byte offset of each."""
+        lines = [_line(row) for row in rows]
+        data = b"".join(lines)
         if not data:
-            return
+            return []
+        offsets = []
+        for line in lines:
+            offsets.append(self._size)
+            self._size += len(line)
         try:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +87,7 @@ class Shard:
                 "is stored; free some space or mend the permissions and start the same command "
                 "again: only what is missing will be asked"
             ) from error
+        return offsets
 
     def sync(self) -> None:
         if self._file is not None:
@@ -135,7 +143,8 @@ class RunStore:
         self._replies = Shard(self.folder / "replies" / f"{self.session}.jsonl")
         self._asked = Shard(self.folder / "asked" / f"{self.session}.jsonl")
         self._seen: set[bytes] = set()
-        self._own: set[str] = set()
+        self._own = len(self._shards)  # number of this process's own shard
+        self._shards.append(self._replies.path)
         self._session: Json = {"schema": "voxemo-session/1", "started": now(), "finished": None}
         self.note({})
 
@@ -219,10 +228,10 @@ class RunStore:
     def has(self, key: str) -> bool:
         """Whether a good reply is stored under a key, by an earlier process or this one."""
         entry = self._index.get(key)
-        return (entry is not None and entry[0] >= 0) or key in self._own
+        return entry is not None and entry[0] >= 0
 
     def find(self, key: str) -> Response | None:
-        """The stored reply under a key; failed rows do not count."""
+        """The reply under a key, of an earlier process or this one; failed rows do not count."""
         entry = self._index.get(key)
         if entry is None or entry[0] < 0:
             return None
@@ -235,8 +244,10 @@ class RunStore:
 
     def write(self, *responses: Response) -> None:
         """Append replies, in one write."""
-        self._replies.append(response.to_json() for response in responses)
-        self._own.update(r.key for r in responses if r.error is None)
+        offsets = self._replies.append(response.to_json() for response in responses)
+        for response, offset in zip(responses, offsets, strict=True):
+            if response.error is None and not self.has(response.key):
+                self._index[response.key] = (self._own, offset)
         self.written += len(responses)
 
     def finish(self) -> None:

@@ -179,7 +179,7 @@ def _context(value: Any) -> tuple[str, ...]:
         return FACTORS
     if named == ["none"]:
         return ()
-    if not isinstance(named, list | tuple) or not set(named) <= set(FACTORS) or not named:
+    if not isinstance(named, list | tuple) or not named or any(x not in FACTORS for x in named):
         raise OptionError(
             f"--metadata: context={value!r}; factors joined by '+', all or none; factors: "
             f"{', '.join(FACTORS)}"
@@ -190,7 +190,7 @@ def _context(value: Any) -> tuple[str, ...]:
 def _fold(value: Any) -> int | Literal["all"]:
     if value == "all":
         return "all"
-    if isinstance(value, bool) or not str(value).isdigit() or int(value) < 1:
+    if isinstance(value, bool) or not str(value).isdecimal() or int(value) < 1:
         raise OptionError(f"--metadata: fold={value!r} must be a number from 1, or 'all'")
     return int(value)
 
@@ -211,11 +211,18 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
             continue
         try:
             number = convert(values[key])
-        except (TypeError, ValueError):
-            number = None
-        if number is None or isinstance(values[key], bool) or not low <= number <= high:
+            whole = convert is float or number == float(values[key])  # 2.7 is not 2
+        except (TypeError, ValueError, OverflowError):
+            number, whole = None, False
+        if (
+            number is None
+            or not whole
+            or isinstance(values[key], bool)
+            or not low <= number <= high
+        ):
             raise OptionError(
-                f"--metadata: {key}={values[key]!r} must be a number from {low} to {high}"
+                f"--metadata: {key}={values[key]!r} must be a {'whole ' if convert is int else ''}number "
+                f"from {low} to {high}"
             )
         out[key] = number
     return out
