@@ -583,6 +583,7 @@ VERDICTS = [Verdict("answered", (label,)) for label in LABELS] + [
 ]
 
 
+@example([[Verdict("engine_error"), Verdict("engine_error"), Verdict("abstained")]])
 @given(
     st.lists(st.lists(st.sampled_from(VERDICTS), min_size=1, max_size=7), min_size=1, max_size=5)
 )
