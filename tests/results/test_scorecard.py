@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from imported_runs import LABELS, fail, hard_rows, imported, merged
 from scipy import stats
@@ -345,6 +345,25 @@ def test_probabilities(tmp_path: Path) -> None:
     assert found.calibration.overall.gap.value == pytest.approx(gap, abs=1e-9)
 
 
+def test_failed_replies_are_no_generations(tmp_path: Path) -> None:
+    rows = [
+        {"utterance": u, "sample": k, "gold": "sad", "votes": '{"sad": 3}', "reply": "sad"}
+        for u in UIDS[:8]
+        for k in range(3)
+    ]
+    run = imported(tmp_path / "run", rows)
+    (shard,) = run.glob("replies/*")
+    replies = [json.loads(line) for line in shard.read_text().splitlines()]
+    for row in replies:
+        if row["sample"] == 2:
+            row |= {"text": "", "finish_reason": "error", "error": "lost"}
+    shard.write_text("".join(json.dumps(row) + "\n" for row in replies))
+    found = scored(run)
+    assert found.soft is not None
+    assert found.soft.generations_per_utterance == m.Spread(least=2, mean=2, most=2)
+    assert found.soft.metrics["tvd"].policies["extra_class"].value == pytest.approx(0, abs=1e-12)
+
+
 def test_shares_of_failed_replies_are_no_share_outside_the_menu(tmp_path: Path) -> None:
     """Two prompts, one lost on our side: the other's shares stand alone."""
     rows: list[dict[str, Any]] = []
@@ -565,6 +584,7 @@ VERDICTS = [Verdict("answered", (label,)) for label in LABELS] + [
 ]
 
 
+@example([[Verdict("engine_error"), Verdict("engine_error"), Verdict("abstained")]])
 @given(
     st.lists(st.lists(st.sampled_from(VERDICTS), min_size=1, max_size=7), min_size=1, max_size=5)
 )

@@ -215,7 +215,7 @@ class Tally:
     def confusions(self) -> tuple[list[Confusion], str | None]:
         """One confusion per speaker where every scored utterance has one, else one for all."""
         speakers = self.clusters()
-        if speakers is None or len(set(speakers)) == 1:  # of one speaker, utterances are redrawn
+        if speakers is None:
             return [self.confusion()], None
         return self.by_cluster(self.scored), "speaker"
 
