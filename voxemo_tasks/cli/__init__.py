@@ -17,7 +17,7 @@ FAILED = 3
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all sub-commands but ``run`` and ``plan``, whose flags are lm-eval's own."""
-    from . import corpora, demo, imports, models, rooms, score, tasks, verbalize
+    from . import corpora, demo, imports, models, rooms, score, tasks, verbalize, verify
 
     parser = argparse.ArgumentParser(
         prog="voxemo",
@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         "plan", help="what a run will ask and cost, before it is started", add_help=False
     )
     score.add_parser(subparsers)
+    verify.add_parser(subparsers)
     imports.add_parser(subparsers)
     corpora.add_parser(subparsers)
     tasks.add_parser(subparsers)

@@ -6,7 +6,7 @@ the same folder gives the same numbers wherever and whenever it is scored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,6 +69,7 @@ def score_run(
     sessions: Iterable[str] | None = None,
     seed: int = SEED,
     multiverse: bool = True,
+    without: Collection[str] = (),
 ) -> m.Results:
     """Score a run folder.
 
@@ -81,12 +82,13 @@ def score_run(
             between sessions, the newest version of it is scored.
         seed: Of the bootstrap.
         multiverse: Read the replies in every other way too, and report what that changes.
+        without: Writers to leave out, as if they had never written into the folder.
 
     Raises:
         StoreError: Where the folder is no run folder, or nothing was asked in it.
         DataRoomError: Where a verbalizer's registered bytes are not those the run was made with.
     """
-    run = read_run(folder)
+    run = read_run(folder, without=without)
     chosen = set(sessions or ())
     by_task: dict[str, list[Asked]] = {}
     for row in sorted(run.asked, key=lambda r: r.session):
@@ -115,6 +117,13 @@ def score_run(
         tasks=tasks,
         pooled=_pooled({task: tally for task, (_, tally) in scored.items()}, seed),
         over_corpora=_over_corpora(tasks),
+        scoring=m.Scoring(
+            verbalizer=verbalizer,
+            by=None if by is None else list(by),
+            sessions=sorted(chosen),
+            seed=seed,
+            multiverse=multiverse,
+        ),
     )
 
 

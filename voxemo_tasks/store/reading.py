@@ -14,7 +14,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -195,24 +195,32 @@ def read_run_file(folder: Path) -> Json:
     return dict(run)
 
 
-def read_run(folder: Path) -> RunData:
+def read_run(folder: Path, *, without: Collection[str] = ()) -> RunData:
     """Read a run folder, also one that is being written.
+
+    Args:
+        folder: The run folder.
+        without: Writers to leave out, as if they had never written into it.
 
     Raises:
         StoreError: Where it is not a run folder.
     """
     run = read_run_file(folder)
-    shards = sorted((folder / "replies").glob("*.jsonl"))
+
+    def files(pattern: str) -> list[Path]:
+        return [path for path in sorted(folder.glob(pattern)) if path.stem not in without]
+
+    shards = files("replies/*.jsonl")
     index, damaged, written = index_replies(shards)
     asked: list[Asked] = []
-    for shard in sorted((folder / "asked").glob("*.jsonl")):
+    for shard in files("asked/*.jsonl"):
         for _, row in read_lines(shard):
             if row is None:
                 damaged += 1
                 continue
             asked.append(_asked(row, shard.stem))
     sessions: dict[str, Json] = {}
-    for path in sorted((folder / "sessions").glob("*.json")):
+    for path in files("sessions/*.json"):
         try:
             sessions[path.stem] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
