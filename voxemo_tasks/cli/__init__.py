@@ -17,7 +17,7 @@ FAILED = 3
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all sub-commands but ``run`` and ``plan``, whose flags are lm-eval's own."""
-    from . import corpora, demo, imports, models, rooms, score, tasks, verbalize, verify
+    from . import corpora, demo, export, imports, models, rooms, score, tasks, verbalize, verify
 
     parser = argparse.ArgumentParser(
         prog="voxemo",
@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     score.add_parser(subparsers)
     verify.add_parser(subparsers)
+    export.add_parser(subparsers)
     imports.add_parser(subparsers)
     corpora.add_parser(subparsers)
     tasks.add_parser(subparsers)

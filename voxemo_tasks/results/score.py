@@ -90,11 +90,7 @@ def score_run(
     """
     run = read_run(folder, without=without)
     chosen = set(sessions or ())
-    by_task: dict[str, list[Asked]] = {}
-    for row in sorted(run.asked, key=lambda r: r.session):
-        by_task.setdefault(row.task, []).append(row)
-    for task, rows in by_task.items():
-        by_task[task] = [row for row in rows if row.session in chosen] or rows
+    by_task = rows_by_task(run, chosen)
     if not by_task:
         raise StoreError(
             f"{folder}: nothing was asked in this run yet, so there is nothing to score"
@@ -125,6 +121,16 @@ def score_run(
             multiverse=multiverse,
         ),
     )
+
+
+def rows_by_task(run: RunData, chosen: Collection[str]) -> dict[str, list[Asked]]:
+    """What was asked by task, oldest first: by the chosen writers, where they asked of it at all."""
+    by_task: dict[str, list[Asked]] = {}
+    for row in sorted(run.asked, key=lambda r: r.session):
+        by_task.setdefault(row.task, []).append(row)
+    for task, rows in by_task.items():
+        by_task[task] = [row for row in rows if row.session in chosen] or rows
+    return by_task
 
 
 def _score_task(
