@@ -17,7 +17,8 @@ FAILED = 3
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all sub-commands but ``run`` and ``plan``, whose flags are lm-eval's own."""
-    from . import corpora, demo, export, imports, models, rooms, score, tasks, verbalize, verify
+    from . import corpora, demo, export, imports, models, prereg, rooms, score, tasks, verbalize
+    from . import verify as verifying
 
     parser = argparse.ArgumentParser(
         prog="voxemo",
@@ -33,8 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
         "plan", help="what a run will ask and cost, before it is started", add_help=False
     )
     score.add_parser(subparsers)
-    verify.add_parser(subparsers)
+    verifying.add_parser(subparsers)
     export.add_parser(subparsers)
+    prereg.add_parser(subparsers)
     imports.add_parser(subparsers)
     corpora.add_parser(subparsers)
     tasks.add_parser(subparsers)

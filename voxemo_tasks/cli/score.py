@@ -11,6 +11,7 @@ from ..results import score_run, table_of, write_results
 from ..results.model import Results, Sensitivity
 from ..results.score import SEED
 from ..results.sensitivity import rank_stability
+from .prereg import add_flags, held
 
 
 def add_parser(subparsers: Any) -> None:
@@ -31,6 +32,7 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="do not read the replies in every other way (faster)",
     )
+    add_flags(parser)
     parser.set_defaults(func=score)
 
 
@@ -48,6 +50,7 @@ def score(args: argparse.Namespace) -> int:
             seed=args.seed,
             multiverse=not args.no_sensitivity,
         )
+        results = held(results, args.prereg, args.departures, "no results were written")
         scored[str(folder)] = results
         name = "results.json" if args.verbalizer is None else f"results.{args.verbalizer}.json"
         path = write_results(results, args.out or folder / name)
