@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..results import read_results
+from ..results.preregistration import hold, read_locked
 from ..results.verifying import Difference, Verification, verify_results
 
 SHOWN = 40
@@ -24,6 +26,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("results", nargs="+", metavar="RESULTS", type=Path, help="results JSON")
     parser.add_argument("--run", type=Path, help="the run folder, where it was moved")
+    parser.add_argument(
+        "--prereg", type=Path, metavar="FILE", help="also hold the file to this locked plan again"
+    )
     parser.set_defaults(func=verify)
 
 
@@ -38,7 +43,30 @@ def verify(args: argparse.Namespace) -> int:
         for line in report(path, found):
             print(line)
         holds &= found.holds
+        if args.prereg is not None:
+            line, as_recorded = against_plan(path, args.prereg)
+            print(f"  {line}")
+            holds &= as_recorded
     return 0 if holds else 1
+
+
+def against_plan(path: Path, plan: Path) -> tuple[str, bool]:
+    """Whether the departures on record are those from the plan, and a line that says so."""
+    locked, digest = read_locked(plan)
+    results = read_results(path)
+    again = hold(locked, digest, results).preregistration
+    stored = results.preregistration
+    if again == stored and again is not None:
+        return f"pre-registration: {len(again.departures)} departure(s), as on record", True
+    if stored is None:
+        return "pre-registration: none on record", False
+    if again is None or stored.file_sha256 != digest:
+        return f"pre-registration: another plan (SHA-256 {stored.file_sha256}) is on record", False
+    return (
+        f"pre-registration: {len(stored.departures)} departure(s) on record, "
+        f"{len(again.departures)} found again, and they are not the same",
+        False,
+    )
 
 
 def report(path: Path, found: Verification) -> list[str]:

@@ -297,7 +297,8 @@ def soft_interval(
     if metric == "set_macro_f1":
         counts = choices.set_counts(votes, predicted, policy)
         # A column of ones, for an item whose two sets are empty is an item all the same.
-        rows = np.concatenate([np.ones((len(counts), 1)), counts.reshape(len(counts), -1)], axis=1)
+        flat = counts.reshape(len(counts), int(np.prod(counts.shape[1:])))
+        rows = np.concatenate([np.ones((len(counts), 1)), flat], axis=1)
         function = _macro_f1_after_n
     elif metric == "entropy_correlation":
         rows, function = _entropy_sums(votes, predicted, policy), _correlation_of

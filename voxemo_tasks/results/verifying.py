@@ -34,7 +34,8 @@ MAY_DIFFER = frozenset(
     }
 )
 """Fields that scoring again does not give again, places of lists left out. The version is compared
-by itself; ``scoring`` is what is repeated; a plan is compared by ``--prereg``; a session's record
+by itself; ``scoring`` is what is repeated; departures from a plan need the plan (``voxemo verify
+--prereg``); a session's record
 goes on after its results were written."""
 
 Kind = Literal["number", "text", "absent", "added", "digest"]

@@ -68,7 +68,11 @@ def to_eee(
             "source_organization_name": organization,
             "evaluator_relationship": relationship,
             "additional_details": texts(
-                {"notice": results.notice, "fingerprint_sha256": results.fingerprint_sha256}
+                {
+                    "notice": results.notice,
+                    "fingerprint_sha256": results.fingerprint_sha256,
+                    "preregistration": _plan(results),
+                }
             ),
         },
         "eval_library": {
@@ -98,6 +102,13 @@ def texts(facts: Mapping[str, Any]) -> dict[str, str]:
         for key, value in facts.items()
         if value is not None
     }
+
+
+def _plan(results: Results) -> Json | None:
+    plan = results.preregistration
+    if plan is None:
+        return None
+    return {"file_sha256": plan.file_sha256, "departures": [one.text for one in plan.departures]}
 
 
 def _model(fingerprint: Mapping[str, Any], name: str) -> Json:
