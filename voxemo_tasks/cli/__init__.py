@@ -23,14 +23,17 @@ def build_parser() -> argparse.ArgumentParser:
         compare,
         corpora,
         demo,
+        export,
         imports,
         judge,
         models,
+        prereg,
         rooms,
         score,
         tasks,
         verbalize,
     )
+    from . import verify as verifying
 
     parser = argparse.ArgumentParser(
         prog="voxemo",
@@ -49,6 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
     audit.add_parser(subparsers)
     score.add_parser(subparsers)
     compare.add_parser(subparsers)
+    verifying.add_parser(subparsers)
+    export.add_parser(subparsers)
+    prereg.add_parser(subparsers)
     imports.add_parser(subparsers)
     corpora.add_parser(subparsers)
     audio.add_parser(subparsers)

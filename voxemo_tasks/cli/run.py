@@ -21,6 +21,7 @@ from ..corpora.registered import command
 from ..errors import NotPreparedError, OptionError, RunFailedError, StoreError, UnknownNameError
 from ..home import home
 from ..results import score_run, table_of, write_results
+from . import prereg
 
 RESULTS = "results.json"
 
@@ -41,6 +42,8 @@ def run(argv: Sequence[str]) -> int:
     _rename(harness._parser)
     args = harness._parser.parse_args(["run", *argv])
     names = check_before(args)
+    if own.prereg is not None:
+        prereg.check_before(own.prereg, own.departures, args, names, check_options(args))
     folder = str(tree())
     args.include_path = [folder, args.include_path] if args.include_path else folder
     args.tasks = names
@@ -59,6 +62,8 @@ def run(argv: Sequence[str]) -> int:
         predict_only=predict_only,
         multiverse=not own.no_sensitivity,
         check_again=0 if failure else own.determinism_check,
+        plan=own.prereg,
+        departures=own.departures,
     )
     if failure is not None:
         raise failure
@@ -76,6 +81,7 @@ def own_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--no-sensitivity", action="store_true")
     parser.add_argument("--determinism-check", default="0", metavar="N")
+    prereg.add_flags(parser)
     own, rest = parser.parse_known_args(list(argv))
     own.determinism_check = count_of("--determinism-check", own.determinism_check)
     return own, rest
@@ -95,6 +101,8 @@ def count_of(flag: str, given: str) -> int:
 OWN_HELP = """flags of voxemo beside those of lm-eval:
   --no-sensitivity   leave out how the scores move under other readings of the replies
   --determinism-check N   ask again for N stored replies in other batches, and compare
+  --prereg FILE      hold to this locked plan (voxemo prereg)
+  --departures MODE  refuse what departs from it (default), or mark it in the results
 """
 
 
@@ -119,7 +127,14 @@ def refused_by_lm_eval(error: ValueError) -> bool:
     )
 
 
-def conclude(*, predict_only: bool, multiverse: bool = True, check_again: int = 0) -> int:
+def conclude(
+    *,
+    predict_only: bool,
+    multiverse: bool = True,
+    check_again: int = 0,
+    plan: Path | None = None,
+    departures: str = "refuse",
+) -> int:
     """Score every run folder that this process wrote; print tables and where the JSON is."""
     from ..backends import base
     from ..tasks import task
@@ -139,6 +154,8 @@ def conclude(*, predict_only: bool, multiverse: bool = True, check_again: int = 
             print(f"\nreplies: {folder}")
             continue
         results = score_run(folder, sessions=[model.store.session], multiverse=multiverse)
+        stored = f"the replies are stored ({folder}), no results were written"
+        results = prereg.held(results, plan, departures, stored)
         path = write_results(results, folder / RESULTS)
         print(f"\n{table_of(results)}\n\nresults: {path}")
         failed |= any("failed" in reason for t in results.tasks.values() for reason in t.reasons)

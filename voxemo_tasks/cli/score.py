@@ -14,6 +14,7 @@ from ..results.model import Results, Sensitivity
 from ..results.samples import import_samples
 from ..results.score import SEED
 from ..results.sensitivity import rank_stability
+from .prereg import add_flags, held
 
 
 def add_parser(subparsers: Any) -> None:
@@ -39,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="do not read the replies in every other way (faster)",
     )
+    add_flags(parser)
     parser.set_defaults(func=score)
 
 
@@ -57,6 +59,7 @@ def score(args: argparse.Namespace) -> int:
             seed=args.seed,
             multiverse=not args.no_sensitivity,
         )
+        results = held(results, args.prereg, args.departures, "no results were written")
         scored[str(folder)] = results
         name = "results.json" if args.verbalizer is None else f"results.{args.verbalizer}.json"
         path = write_results(results, args.out or folder / name)

@@ -547,6 +547,36 @@ class Session(Model):
     engine: dict[str, Any] = Field(default_factory=dict)
 
 
+class Scoring(Model):
+    """What the run folder was scored with, so that the same can be done again."""
+
+    verbalizer: str | None = Field(description="Read with this one; null: the one it ran with.")
+    by: list[str] | None = Field(description="Divided by these facts; null: by what differs.")
+    sessions: list[str] = Field(description="Tasks of these writers on what they asked.")
+    seed: int
+    multiverse: bool = Field(description="Whether the replies were read in every other way too.")
+
+
+class Departure(Model):
+    """One thing that was not done as it was planned."""
+
+    kind: str
+    task: str | None
+    planned: Any
+    done: Any
+    text: str = Field(description="The same, for people.")
+
+
+class Preregistration(Model):
+    """The plan that these results were held to."""
+
+    file_sha256: str = Field(description="Of the locked file.")
+    plan_sha256: str = Field(description="Of what it says, as it is locked.")
+    title: str
+    locked: str = Field(description="When the plan was locked.")
+    departures: list[Departure] = Field(description="Empty where all was done as planned.")
+
+
 class Results(Model):
     """The results of one run folder."""
 
@@ -566,4 +596,8 @@ class Results(Model):
     over_corpora: list[OverCorpora] = Field(default_factory=list)
     absent: dict[str, str] = Field(
         default_factory=dict, description="Block of several tasks that is empty → why."
+    )
+    scoring: Scoring | None = Field(default=None, description="Null in files of older versions.")
+    preregistration: Preregistration | None = Field(
+        default=None, description="Null where no plan was given."
     )

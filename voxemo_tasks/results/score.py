@@ -6,7 +6,7 @@ the same folder gives the same numbers wherever and whenever it is scored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +45,7 @@ from .soft import Gold, gold_of, shares_of, soft_block, source_of
 SEED = 20260501
 SYNTHETIC = "synthetic, not a result"
 NO_ANSWER = "no answer"
+SWITCHED_OFF = "switched off"
 JUDGINGS = "judgings"
 """Folder of a run in which a judge has been at work."""
 HEADLINE = ("uar", "wa")
@@ -76,6 +77,7 @@ def score_run(
     sessions: Iterable[str] | None = None,
     seed: int = SEED,
     multiverse: bool = True,
+    without: Collection[str] = (),
 ) -> m.Results:
     """Score a run folder.
 
@@ -88,12 +90,13 @@ def score_run(
             between sessions, the newest version of it is scored.
         seed: Of the bootstrap.
         multiverse: Read the replies in every other way too, and report what that changes.
+        without: Writers to leave out, as if they had never written into the folder.
 
     Raises:
         StoreError: Where the folder is no run folder, or nothing was asked in it.
         DataRoomError: Where a verbalizer's registered bytes are not those the run was made with.
     """
-    run = read_run(folder)
+    run = read_run(folder, without=without)
     by_task = asked_by_task(run, sessions)
     if not by_task:
         raise StoreError(
@@ -140,6 +143,13 @@ def score_run(
         )
         or [],
         absent=tried.absent,
+        scoring=m.Scoring(
+            verbalizer=verbalizer,
+            by=None if by is None else list(by),
+            sessions=sorted(set(sessions or ())),
+            seed=seed,
+            multiverse=multiverse,
+        ),
     )
 
 
@@ -213,7 +223,7 @@ def _varied(tally: Tally, spec: AnyVerbalizer) -> m.Sensitivity | None:
 
 def _why_not_varied(keep: bool, spec: AnyVerbalizer) -> str:
     if not keep:
-        return "switched off"
+        return SWITCHED_OFF
     if not isinstance(spec, VerbalizerSpec):
         return f"{spec.ref} reads without word lists; there are no other readings to try"
     return "no utterance with a gold label and a reply"

@@ -16,7 +16,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -249,18 +249,26 @@ def read_run_file(folder: Path) -> Json:
     return dict(run)
 
 
-def read_run(folder: Path) -> RunData:
+def read_run(folder: Path, *, without: Collection[str] = ()) -> RunData:
     """Read a run folder, also one that is being written.
+
+    Args:
+        folder: The run folder.
+        without: Writers to leave out, as if they had never written into it.
 
     Raises:
         StoreError: Where it is not a run folder.
     """
     run = read_run_file(folder)
-    shards = sorted((folder / "replies").glob("*.jsonl"))
+
+    def files(pattern: str) -> list[Path]:
+        return [path for path in sorted(folder.glob(pattern)) if path.stem not in without]
+
+    shards = files("replies/*.jsonl")
     damaged = 0
     asked: list[Asked] = []
     texts: dict[str, str] = {}  # a task, a prompt, an utterance stands in many rows: kept once
-    for shard in sorted((folder / "asked").glob("*.jsonl")):
+    for shard in files("asked/*.jsonl"):
         with shard.open("rb") as stream:
             for line in stream:
                 question = _asked(parsed(line) or {}, shard.stem, texts)
@@ -269,7 +277,7 @@ def read_run(folder: Path) -> RunData:
                 else:
                     asked.append(question)
     sessions: dict[str, Json] = {}
-    for path in sorted((folder / "sessions").glob("*.json")):
+    for path in files("sessions/*.json"):
         try:
             sessions[path.stem] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
