@@ -593,7 +593,7 @@ def verbalizer(ref: str) -> tuple[AnyVerbalizer, str]:
     The digest of one that reads with another's words covers that one, too.
     """
     spec, digest = _pick("verbalizer", ref, _verbalizers())
-    if isinstance(spec, StructuredSpec):
+    if isinstance(spec, StructuredSpec) and spec.kind != "likelihood":  # which reads no word
         return spec, digest_of([digest, lexical(spec.reads_with)[1]])
     return spec, digest
 
