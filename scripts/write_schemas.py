@@ -1,6 +1,6 @@
 """Write the JSON Schemas of data rooms, cards and results from their classes.
 
-Run after changing one in ``voxemo_tasks/specs.py`` or ``voxemo_tasks/results/model.py``::
+Run after changing one in ``voxemo_tasks/specs.py`` or a model of ``voxemo_tasks/results``::
 
     python scripts/write_schemas.py
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from voxemo_tasks import registry, specs
+from voxemo_tasks.results.comparison_model import Comparison
 from voxemo_tasks.results.model import Results
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,9 +29,11 @@ PLACES = {
     ROOT / "verbalizers" / "structured.schema.json": specs.StructuredSpec,
     ROOT / "verbalizers" / "cues.schema.json": specs.CuesSpec,
     ROOT / "judges" / "judge.schema.json": specs.JudgeSpec,
+    ROOT / "judges" / "hygiene.schema.json": specs.HygieneSpec,
     ROOT / "voxemo_tasks" / "corpora" / "cards" / "card.schema.json": specs.CorpusCard,
     ROOT / "voxemo_tasks" / "backends" / "cards" / "card.schema.json": specs.ModelCard,
     ROOT / "voxemo_tasks" / "results" / "results.schema.json": Results,
+    ROOT / "voxemo_tasks" / "results" / "comparison.schema.json": Comparison,
 }
 
 

@@ -27,26 +27,38 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rooms": {"records"},
     "specs": {"labels"},
     "registry": {"home", "rooms", "records", "specs"},
+    "tables": {"records"},
     "audio": {"records"},
     "corpora": {"registry", "audio", "home"},
     "tally": {"records", "render", "verbalize"},
     "render": {"registry"},
-    "verbalize": {"registry"},
-    "adjudicate": {"registry"},
+    "hygiene": {"registry"},
+    "verbalize": {"registry", "hygiene"},
+    "adjudicate": {"registry", "hygiene"},
     "metrics": {"labels"},
     "store": {"records", "home"},
-    "backends": {"registry", "audio", "store"},
+    "backends": {"registry", "audio", "store", "tables"},
     "judging": {"adjudicate", "store"},
     "tasks": {"corpora", "render", "verbalize", "metrics", "tally"},
-    "results": {"store", "metrics", "verbalize", "registry", "corpora", "tally", "render"},
+    "results": {
+        "store",
+        "metrics",
+        "verbalize",
+        "registry",
+        "corpora",
+        "tally",
+        "render",
+        "tables",
+        "adjudicate",
+    },
     "sweep": {"tasks", "backends", "judging", "results"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 
-PART_OF = {"verbalizing": "verbalize", "__main__": "cli"}
+PART_OF = {"verbalizing": "verbalize", "adjudicating": "adjudicate", "__main__": "cli"}
 """Modules that belong to a room of another name."""
 
-PURE = {"render", "verbalize", "adjudicate", "metrics", "tally"}
+PURE = {"render", "hygiene", "verbalize", "adjudicate", "metrics", "tally"}
 """No I/O, no clock, no randomness but a seeded generator, no network."""
 
 IMPURE_MODULES = {
@@ -65,7 +77,7 @@ SEEDED = {"default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "
 HEAVY = ("torch", "transformers", "datasets", "vllm", "lm_eval")
 FREE = [
     *("errors", "labels", "home", "records", "rooms", "specs", "registry"),
-    *("render", "verbalize", "adjudicate", "metrics", "tally"),
+    *("render", "hygiene", "verbalize", "adjudicate", "metrics", "tally"),
 ]
 """Rooms whose import pulls in nothing heavy."""
 

@@ -352,3 +352,22 @@ def test_reply_behaves_as_its_text():
     assert type(reply.strip(".")) is str
     assert Reply() == ""
     assert Reply().finish_reason == "stop"
+
+
+def test_where_the_file_of_a_transform_lies_is_not_what_is_heard() -> None:
+    def ref(path: str) -> AudioRef:
+        babble = Transform("noise", {"kind": "babble", "path": path, "sha256": "1" * 64}, 3)
+        return AudioRef("a.wav", "0" * 64, transforms=(babble,))
+
+    assert ref("/here/b.wav").content() == ref("/there/b.wav").content()
+    assert AudioRef.from_json(ref("/here/b.wav").to_json()) == ref("/here/b.wav")
+    plain = AudioRef("a.wav", "0" * 64, transforms=(Transform("noise", {"path": "x"}, 3),))
+    assert plain.content()["transforms"][0]["parameters"] == {"path": "x"}
+
+
+@pytest.mark.parametrize(
+    "given", [{"max_gen_toks": 2.7}, {"temperature": float("inf")}, {"top_k": float("nan")}]
+)
+def test_generation_keywords_are_not_rounded(given: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match="--gen_kwargs"):
+        Decoding(32).with_gen_kwargs(given)

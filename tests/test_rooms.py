@@ -305,8 +305,9 @@ def test_everything_registered_loads():
         assert registry.prompt(spec.ref)[0] is spec
     for spec in registry.verbalizers():
         assert registry.verbalizer(spec.ref)[0] is spec
-    for path in rooms.room_files(rooms.room_path("judges")):
-        assert registry.judge(path.name.partition(".")[0])[0].examples
+    for spec in registry.judges():
+        assert registry.judge(spec.ref)[0] is spec
+    assert registry.hygiene()[0].attacks
     for card in registry.corpora():
         assert registry.corpus(card.id)[0] is card
         for name in card.label_sets:

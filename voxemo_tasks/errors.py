@@ -80,3 +80,7 @@ class StoreError(VoxEmoError):
 
 class RunFailedError(VoxEmoError):
     """A run whose own failures (not the model's) exceed the registered limit."""
+
+
+class PlanError(VoxEmoError):
+    """A plan that cannot be locked, was changed after it was locked, or was departed from."""

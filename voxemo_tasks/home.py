@@ -28,8 +28,14 @@ def home() -> Path:
     return user_data_path("voxemo", appauthor=False)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, new: bool = False) -> None:
     """Write a whole file or nothing: a temporary file beside it, flushed, then renamed over it.
+
+    Args:
+        path: The file.
+        data: Its content.
+        new: Leave a file alone that is there by then: of two writers at once the first wins. (On a
+            file system without hard links the last wins.)
 
     Raises:
         StoreError: Where the folder cannot be made or written (full disk, no permission).
@@ -46,7 +52,10 @@ def write_atomically(path: Path, data: bytes) -> None:
             umask = os.umask(0)
             os.umask(umask)
             Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(path)
+            if new and _linked(name, path):
+                Path(name).unlink()
+            else:
+                Path(name).replace(path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 Path(name).unlink()
@@ -56,3 +65,14 @@ def write_atomically(path: Path, data: bytes) -> None:
             f"cannot write {path}: {error.strerror or error}; free some space or choose another "
             "place (--output_path, --out, or the environment variable VOXEMO_HOME)"
         ) from error
+
+
+def _linked(name: str, path: Path) -> bool:
+    """Whether a file has its second name now, or that name was taken before."""
+    try:
+        os.link(name, path)
+    except FileExistsError:
+        return True
+    except OSError:  # no hard links here
+        return path.exists()
+    return True

@@ -79,19 +79,20 @@ class Transform:
     parameters: Mapping[str, float | int | str] = field(default_factory=dict)
     seed: int = 0
 
+    def content(self) -> Json:
+        """What it does, wherever another file that it takes (babble, say) may lie."""
+        data = self.to_json()
+        if "sha256" in self.parameters:
+            kept = {k: v for k, v in data["parameters"].items() if k != "path"}
+            data = {**data, "parameters": kept}
+        return data
+
     def to_json(self) -> Json:
         return {"name": self.name, "parameters": dict(self.parameters), "seed": self.seed}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         return cls(str(data["name"]), dict(data.get("parameters") or {}), int(data.get("seed", 0)))
-
-    def content(self) -> Json:
-        """What it does, wherever the files that it names lie: those with a digest lose their path."""
-        data = self.to_json()
-        if "sha256" in data["parameters"]:
-            data["parameters"].pop("path", None)
-        return data
 
     def __str__(self) -> str:
         """As an expression, which ``parse_transform`` reads back."""
@@ -212,8 +213,8 @@ class AudioRef:
         }
 
     def to_json(self) -> Json:
-        written = {"transforms": [t.to_json() for t in self.transforms]}
-        return {"path": self.path, "duration_s": self.duration_s, **self.content(), **written}
+        given = {"transforms": [t.to_json() for t in self.transforms]}
+        return {"path": self.path, "duration_s": self.duration_s, **self.content(), **given}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -385,8 +386,11 @@ class Decoding:
             name, convert = _GEN_KWARGS[key]
             try:
                 changes[name] = convert(value)
-            except (TypeError, ValueError) as error:
-                raise OptionError(f"--gen_kwargs: {key}={value!r} is not a number") from error
+                if changes[name] != float(value):  # 2.7 tokens are not 2
+                    raise ValueError(value)
+            except (TypeError, ValueError, OverflowError) as error:
+                kind = "whole number" if convert is int else "number"
+                raise OptionError(f"--gen_kwargs: {key}={value!r} is not a {kind}") from error
         if gen_kwargs.get("do_sample") is False:
             changes["temperature"] = 0.0
         result = replace(self, **changes)
@@ -394,7 +398,7 @@ class Decoding:
             raise OptionError("--gen_kwargs: do_sample=True needs a temperature above 0")
         if (
             result.max_new_tokens < 1
-            or not result.temperature >= 0
+            or not 0 <= result.temperature < math.inf
             or not 0 < result.top_p <= 1
             or result.top_k < 0
         ):

@@ -39,6 +39,7 @@ from .specs import (
     CultureNotes,
     EmulationSpec,
     EnsembleSpec,
+    HygieneSpec,
     JudgeSpec,
     LabelOntology,
     ModelCard,
@@ -517,6 +518,7 @@ def clear() -> None:
         _wordings,
         _ensembles,
         _judges,
+        _hygiene,
         _words,
         _verbalizers,
         _packaged_corpora,
@@ -591,7 +593,7 @@ def verbalizer(ref: str) -> tuple[AnyVerbalizer, str]:
     The digest of one that reads with another's words covers that one, too.
     """
     spec, digest = _pick("verbalizer", ref, _verbalizers())
-    if isinstance(spec, StructuredSpec):
+    if isinstance(spec, StructuredSpec) and spec.kind != "likelihood":  # which reads no word
         return spec, digest_of([digest, lexical(spec.reads_with)[1]])
     return spec, digest
 
@@ -617,6 +619,31 @@ def verbalizers() -> list[AnyVerbalizer]:
     """Every registered verbalizer, all versions, sorted by id and version."""
     specs = [spec for versions in _verbalizers().values() for spec, _ in versions.values()]
     return sorted(specs, key=lambda s: (s.id, s.version))
+
+
+@cache
+def _hygiene() -> dict[str, dict[int, tuple[HygieneSpec, str]]]:
+    return _load_room("judges", HygieneSpec, "hygiene")
+
+
+def hygiene(ref: str = "hygiene") -> tuple[HygieneSpec, str]:
+    """Attacks, instruction-like patterns and model names, with their digest."""
+    return _pick("hygiene file", ref, _hygiene())
+
+
+def judge_in(task: str, language: str) -> tuple[JudgeSpec, str]:
+    """The newest rubric of a task in a language (primary subtags suffice), with its digest.
+
+    Raises:
+        UnknownNameError: Where no rubric of that task is written in the language.
+    """
+    primary = language.partition("-")[0]
+    newest = [versions[max(versions)] for versions in _judges().values()]
+    found = [x for x in newest if x[0].task == task and x[0].language.partition("-")[0] == primary]
+    if not found:
+        known = [spec.language for spec, _ in newest if spec.task == task]
+        raise UnknownNameError(f"language of rubric {task!r}", language, known)
+    return found[0]
 
 
 def judges() -> list[JudgeSpec]:

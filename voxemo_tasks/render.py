@@ -254,6 +254,41 @@ class Frame:
     repeat_audio: int = 1
 
 
+def schema_of(prompt: PromptSpec, menu: Menu | None, frame: Frame) -> Json | None:
+    """The JSON Schema of a prompt's reply; ``None`` for one that is not JSON.
+
+    A tier that reasons before its JSON has none: a schema would forbid the reasoning.
+
+    Example:
+        >>> from voxemo_tasks import registry
+        >>> prompt, _ = registry.prompt("direct_en")
+        >>> schema_of(prompt, Menu.plain(["angry", "sad"]), Frame()) is None
+        True
+    """
+    if not prompt.json_only:
+        return None
+    if prompt.answer == "distribution" and menu is not None:
+        return _object_of({word: {"type": "number", "minimum": 0} for word in menu.offered()})
+    if prompt.answer == "dimensions" and frame.scale is not None:
+        low, high = frame.scale
+        number = {"type": "number", "minimum": low, "maximum": high}
+        return _object_of(dict.fromkeys(frame.dimensions, number))
+    if prompt.answer == "counterfactual" and menu is not None:
+        word = {"type": "string", "enum": menu.offered()}
+        changes = _object_of(dict.fromkeys(prompt.changes, word))
+        return _object_of({"answer": word, "changes": changes})
+    return None
+
+
+def _object_of(properties: Json) -> Json:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
 def decoding_of(prompt: PromptSpec, *, temperature: float = 0.0, seed: int = 0) -> Decoding:
     """The decoding that a prompt registers, sampled at a temperature (0 is greedy)."""
     return Decoding(

@@ -33,6 +33,7 @@ KINDS: dict[str, dict[str, str]] = {
         "structured": "structured",
         "cues": "cues",
     },
+    "judges": {"hygiene": "hygiene"},
 }
 """Room → folder of files of another kind → stem of their schema file."""
 

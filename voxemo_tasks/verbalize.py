@@ -26,6 +26,7 @@ from functools import lru_cache
 from typing import Literal
 
 from . import registry
+from .hygiene import suspicious
 from .records import Verdict, digest_of
 from .specs import (
     AnyVerbalizer,
@@ -42,7 +43,7 @@ from .verbalizing.emulating import emulate
 from .verbalizing.folding import Folded, Folder
 from .verbalizing.lexicon import Hit, Lexicon, Menu
 from .verbalizing.quick import only_mention
-from .verbalizing.reading import Mention, Reader, Reading
+from .verbalizing.reading import Level, Mention, Reader, Reading
 from .verbalizing.regions import Region, Unwrapper, concluding, marked, strip_tex
 from .verbalizing.structured import read_structured
 from .verbalizing.vocabulary import Vocabulary
@@ -185,11 +186,25 @@ class Verbalizer:
             decision = decide(text, reading, region.spans, free)
             outcome = (region, decision, reading, folded)
             if decision.status in _SETTLED[region.name]:
+                if decision.status == "answered" and _steered(reply, hits, decision):
+                    return self._on_equal_terms(folded, hits, free, tongue)
                 return outcome
             if decision.status == "abstained" and region.name == "marker":
                 # An earlier marker may still hold a label.
                 undecided = undecided or outcome
         return undecided or outcome
+
+    def _on_equal_terms(
+        self, folded: Folded, hits: list[Hit], free: list[Hit], tongue: str
+    ) -> tuple[Region, Decision, Reading, Folded]:
+        """The whole reply, with no word ranked above another."""
+        read, decide = self._in(tongue)
+        region = Region("whole", ((0, len(folded.text)),))
+        reading = read(folded.text, hits, region.spans)
+        for mention in reading.mentions:
+            if mention.level is Level.MAIN:
+                mention.level = Level.PLAIN
+        return region, decide(folded.text, reading, region.spans, free), reading, folded
 
     def _in(self, tongue: str) -> tuple[Reader, Decider]:
         if tongue not in self._tongues:
@@ -222,6 +237,15 @@ _SETTLED: dict[str, frozenset[str]] = {
     "conclusion": _LABELLED,
     "whole": _STATED | {"unparsed"},
 }
+
+
+def _steered(reply: str, hits: Sequence[Hit], decision: Decision) -> bool:
+    """Whether an answer stands in a reply that gives its reader instructions and says more.
+
+    Then nothing in it outranks the rest: an "answer:" may be the instruction's.
+    """
+    named = {hit.sense.concept for hit in hits if hit.sense is not None}
+    return len(named) > len(decision.labels) and suspicious(reply) is not None
 
 
 def _folded_span(folded: Folded, span: tuple[int, int]) -> tuple[int, int]:

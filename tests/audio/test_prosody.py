@@ -155,7 +155,7 @@ def test_energy() -> None:
 def test_the_sham_changes_next_to_nothing(voice: str) -> None:
     x = spoken(voice)
     y = changed(x, "prosody_sham")
-    assert np.linalg.norm(y - x) / np.linalg.norm(x) < 0.003  # -50 dB
+    assert np.linalg.norm(y - x) / np.linalg.norm(x) < 0.01  # -40 dB
     check = check_manipulation(x, y, RATE)
     assert check.passed, check.reasons
 

@@ -182,6 +182,26 @@ def test_seconds_heard_and_supplied_are_recorded(
     assert "1 of 2 replies are to clips longer than" in caplog.text
 
 
+def test_the_limit_of_what_is_heard_is_that_of_each_clip(
+    clip: Any, instance: Any, script: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Examples and repetitions are clips of their own: three of 0.4 s are not one of 1.2 s."""
+    model = recorder(script({"reply": "sad"}), tmp_path, max_audio_s=0.5)
+    several = []
+    for n, seconds in enumerate(([0.4, 0.4, 0.4], [0.4, 0.8])):
+        one = instance(clip("a"))
+        text, decoding, payload = one.args
+        audio = [clip(f"{n}{i}", s).to_json() for i, s in enumerate(seconds)]
+        one.arguments = (text, decoding, payload | {"audio": audio})
+        several.append(one)
+    replies = model.generate_until(several, True)
+    run = read_run(tmp_path / "run")
+    heard = [run.reply(str(getattr(r, "key", ""))) for r in replies]
+    seconds = [(r.seconds_supplied, r.seconds_heard) for r in heard if r]
+    assert seconds == [(1.2, 1.2), (1.2, 0.9)]
+    assert "1 of 2 replies are to clips longer than" in caplog.text
+
+
 def test_memory_does_not_grow_with_the_corpus(
     clip: Any, instance: Any, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

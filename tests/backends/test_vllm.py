@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -344,13 +344,6 @@ def test_the_engine_and_what_took_effect_are_recorded(
 # --- schemas and log-probabilities --------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Structured(Request):
-    """A request that says what form its reply must have."""
-
-    schema: Json | None = None
-
-
 def test_a_schema_holds_the_reply_to_it(clip: Any, instance: Any, fresh: Fresh) -> None:
     schema = {
         "type": "object",
@@ -360,8 +353,7 @@ def test_a_schema_holds_the_reply_to_it(clip: Any, instance: Any, fresh: Fresh) 
     }
     decoding = Decoding(max_new_tokens=96, temperature=1.0, seed=3)
     plain = job_of(instance(clip("a"), decoding=decoding), missing=[0, 1, 2])
-    fields = ("prompt_id", "prompt_digest", "messages", "audio", "decoding")
-    asked = Structured(*(getattr(plain.request, name) for name in fields), schema)
+    asked = replace(plain.request, schema=schema)
     job = job_of(instance(clip("a")), request=asked, missing=[0, 1, 2])
     for one in (plain, job):
         one.audio.append(np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32))

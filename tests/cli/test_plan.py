@@ -99,9 +99,9 @@ def test_tasks_that_share_clips_count_them_once(mini_home: Path, plan: Any) -> N
 
 
 def test_a_question_that_two_tasks_put_is_asked_once(mini_home: Path, plan: Any) -> None:
-    """An ensemble names its prompts, whatever the tier: the store answers the second task."""
-    chosen = options(ensemble="paraphrase_8")
-    both = plan("--tasks", "voxemo_mini_direct,voxemo_mini_open", *chosen)
+    """An ensemble of several tiers, under two of them: the store answers the second task."""
+    chosen = options(ensemble="five_tiers")
+    both = plan("--tasks", "voxemo_mini_direct,voxemo_mini_reason", *chosen)
     one = plan("--tasks", "voxemo_mini_direct", *chosen)
     assert both["total"] == one["total"]
     assert both["tasks"][0]["requests"] == both["tasks"][1]["requests"]

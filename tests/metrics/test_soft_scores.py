@@ -129,3 +129,12 @@ def test_refusals():
         components("set_macro_f1", VOTES, SAID, WHO)
     with pytest.raises(LabelSetError, match="2 cluster names for 120 utterances"):
         components("jsd", VOTES, SAID, ["ann", "bob"])
+
+
+@pytest.mark.parametrize("metric", SOFT_METRICS)
+def test_nothing_answered_has_no_interval(metric):
+    votes = Votes(np.array([[3, 1], [0, 4]]))
+    silent = Predicted("sampling", counts=np.array([[0, 0, 2]] * 2))
+    interval = soft_interval(metric, votes, silent, ["ann", "bob"], policy="answered", seed=1)
+    assert (interval.low, interval.high) == (None, None)
+    assert interval.reason

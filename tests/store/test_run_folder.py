@@ -153,6 +153,31 @@ def test_a_folder_of_another_model_is_refused(tmp_path: Path) -> None:
         open_store(tmp_path, dtype="bfloat16")
 
 
+def test_of_two_models_at_once_in_one_folder_the_second_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look before either has written: the one that comes later must not take the folder."""
+    first = open_store(tmp_path)
+    looked = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda p: p.name != "run.json" and looked(p))
+    with pytest.raises(StoreError, match="another model"):
+        open_store(tmp_path, dtype="bfloat16")
+    assert read_run(tmp_path).run["fingerprint"] == first.fingerprint
+    assert not list(tmp_path.glob(".run.json*"))
+
+
+def test_what_this_process_wrote_is_found_too(tmp_path: Path) -> None:
+    """A model that is used twice in one process must not ask, and pay, twice."""
+    with open_store(tmp_path) as store:
+        store.write(answer("k:0", "\u00e4"), answer("k:1", error="no memory"), answer("k:2", "sad"))
+        store.write(answer("k:3", "angry"), answer("k:3", "happy"))
+        found = [store.find(f"k:{n}") for n in range(4)]
+        assert [r and r.text for r in found] == ["\u00e4", None, "sad", "angry"]
+        store.write(answer("k:1", "now it went"))
+        assert store.has("k:1")
+    assert open_store(tmp_path).find("k:3") == answer("k:3", "angry")
+
+
 def test_two_writers_at_once(tmp_path: Path) -> None:
     first, second = open_store(tmp_path), open_store(tmp_path)
     assert first.session != second.session

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from voxemo_tasks.errors import OptionError
+from voxemo_tasks.tasks.asking import sampling_of
 from voxemo_tasks.tasks.options import NAMES, parse_options
 
 
@@ -43,6 +44,7 @@ def test_all_keys() -> None:
         "pairs": "pairs.csv",
         "verbalizer": "closed_set@1",
         "readout": "text",
+        "structured": True,
         "samples": "3",
         "temperature": 0.7,
         "top_p": 0.9,
@@ -62,6 +64,7 @@ def test_all_keys() -> None:
         ({"fold": True}, "from 1, or 'all'"),
         ({"fold": "some"}, "from 1, or 'all'"),
         ({"role": "dev"}, "allowed: train, valid, test"),
+        ({"structured": "yes"}, "must be true or false"),
         ({"readout": "logits"}, "allowed: text, likelihood"),
         ({"readout": "likelihood", "samples": 2, "temperature": 1}, "no samples"),
         ({"samples": 0}, "from 1 to 1000"),
@@ -104,3 +107,37 @@ def test_no_argument_of_a_model_is_taken_for_an_option() -> None:
         "max_batch_size decode_workers replies max_audio_s delay_s version config_source"
     )
     parse_options(dict.fromkeys(arguments.split(), "x"), strict=False)
+
+
+def test_samples_of_an_ensemble_may_take_its_temperature() -> None:
+    options = parse_options({"ensemble": "sample_10", "samples": 5}, strict=True)
+    assert sampling_of(options) == (5, 0.7, 1.0)
+    greedy = parse_options({"ensemble": "paraphrase_8", "samples": 5}, strict=True)
+    with pytest.raises(OptionError, match="takes 5 samples; they need a temperature above 0"):
+        sampling_of(greedy)
+
+
+def test_likelihood_of_an_ensemble_with_samples_is_refused() -> None:
+    options = parse_options({"ensemble": "sample_10", "readout": "likelihood"}, strict=True)
+    with pytest.raises(OptionError, match="readout=likelihood takes one number a label"):
+        sampling_of(options)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"samples": 2.7, "temperature": 1},
+        {"order_seed": 0.5},
+        {"shots": float("inf")},
+        {"fold": "\N{SUPERSCRIPT TWO}"},
+        {"context": [["language"]]},
+    ],
+)
+def test_a_number_is_not_rounded_and_nothing_odd_is_a_crash(given: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="--metadata: "):
+        parse_options(given, strict=True)
+
+
+def test_whole_numbers_may_be_written_as_text_or_float() -> None:
+    options = parse_options({"shots": "3", "order_seed": 4.0}, strict=True)
+    assert (options.shots, options.order_seed) == (3, 4)

@@ -165,6 +165,32 @@ def test_every_utterance_in_its_own_language(mini_home: Path, tmp_path: Path) ->
     assert "angry" in english._requests(english.test_docs()[0])[0].text
 
 
+def test_an_utterance_that_does_not_say_its_language_speaks_that_of_its_corpus(home: Path) -> None:
+    card, _ = registry.corpus("urdu")
+    options = parse_options({"prompt_language": "corpus"}, strict=True)
+    plan = Plan.of(card, "direct", options).speaking([None])
+    (member,) = plan.members({"utterance_id": "a"})
+    assert member.prompt.language == "ur"
+    assert [m.prompt.language for m in plan.all_members()] == ["ur"]
+    mixed = Plan.of(card, "direct", options).speaking(["ur-PK", "xx"])
+    assert {m.prompt.language for m in mixed.all_members()} == {"ur", "en"}
+
+
+def test_an_ensemble_of_another_tier_is_refused(home: Path) -> None:
+    options = parse_options({"ensemble": "sample_10"}, strict=True)
+    with pytest.raises(OptionError, match=r"asks tier\(s\) direct, the task asks tier 'reason'"):
+        Plan.of(registry.corpus("mini")[0], "reason", options)
+
+
+def test_a_prompt_is_asked_once_however_it_is_named(home: Path) -> None:
+    with pytest.raises(OptionError, match="a prompt stands twice"):
+        Plan.of(
+            registry.corpus("mini")[0],
+            "direct",
+            parse_options({"prompts": "direct_en+direct_en@1"}, strict=True),
+        )
+
+
 def test_ratings(mini_home: Path, tmp_path: Path) -> None:
     task = make("dimensional")
     assert task.dimensions == ("valence", "arousal", "dominance")

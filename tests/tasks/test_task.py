@@ -212,6 +212,29 @@ def test_use_cache_asks_once_and_counts_the_same(
     assert first["results"] == second["results"]
 
 
+def test_a_cache_of_another_model_is_refused(mini_home: Path, script: Any, tmp_path: Path) -> None:
+    cache = str(tmp_path / "cache")
+    evaluate(script({"reply": "angry"}), tmp_path / "one", use_cache=cache, limit=3)
+    other = script({"reply": "sad"})
+    with pytest.raises(OptionError, match=r"--use_cache: .*cache_rank0\.db holds the replies of"):
+        evaluate(other, tmp_path / "two", use_cache=cache, limit=3)
+
+
+def test_a_failure_in_the_cache_is_asked_again(
+    mini_home: Path, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, cache = script({"reply": "angry"}), str(tmp_path / "cache")
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("voxemo_tasks.backends.scripted.ScriptedAudioLM._say", fail)
+        evaluate(file, tmp_path / "one", use_cache=cache, limit=1)
+    out = evaluate(file, tmp_path / "two", use_cache=cache, limit=1)
+    assert out["results"]["voxemo_mini_direct"]["coverage,none"] == 1.0
+
+
 def test_samples_are_all_kept_and_vote(mini_home: Path, script: Any, tmp_path: Path) -> None:
     file = script({"replies": ["angry", "sad", "angry"]})
     out = evaluate(
@@ -228,6 +251,39 @@ def test_samples_are_all_kept_and_vote(mini_home: Path, script: Any, tmp_path: P
         (arguments,) = sample["arguments"]
         assert arguments[1]["do_sample"] is True
         assert arguments[1]["temperature"] == 0.7
+
+
+def test_gen_kwargs_do_not_make_samples_greedy_in_silence(
+    mini_home: Path, script: Any, tmp_path: Path
+) -> None:
+    metadata = {"samples": 3, "temperature": 0.7}
+    with pytest.raises(OptionError, match="3 samples are asked for, and greedy samples"):
+        evaluate(
+            script({"reply": "sad"}),
+            tmp_path / "run",
+            metadata=metadata,
+            gen_kwargs={"do_sample": False},
+            limit=2,
+        )
+
+
+def test_requests_that_lm_eval_caches_are_never_those_of_another_prompt(
+    mini_home: Path, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lm_eval.caching.cache.PATH", str(tmp_path / "requests"))
+    file = script({"prompt": "direct_en@1", "reply": "sad"}, {"reply": "angry"})
+    said = []
+    for prompt in ("direct_en@1", "direct_p1@1"):
+        out = evaluate(
+            file,
+            tmp_path / "run",
+            metadata={"prompts": prompt},
+            cache_requests=True,
+            log_samples=True,
+            limit=1,
+        )
+        said.append(out["samples"]["voxemo_mini_direct"][0]["resps"])
+    assert said == [[["sad"]], [["angry"]]]
 
 
 def test_seed_reaches_sampling(mini_home: Path, script: Any, tmp_path: Path) -> None:
@@ -288,6 +344,26 @@ def test_too_many_failures_fail_the_run_and_keep_the_replies(
     scored = score_run(tmp_path / "run").tasks["voxemo_mini_direct"]
     assert scored.headline is False
     assert any("engine or judge failed on 15" in reason for reason in scored.reasons)
+
+
+def test_failures_are_counted_in_replies_also_where_an_ensemble_hides_them(
+    mini_home: Path, script: Any, tmp_path: Path
+) -> None:
+    file = script({"prompt": "direct_en@1", "error": "no memory"}, {"reply": "sad"})
+    metadata = {"prompts": "direct_en@1+direct_p1@1"}
+    with pytest.raises(RunFailedError, match="10 of 20 replies failed in the engine"):
+        evaluate(file, tmp_path / "run", metadata=metadata, limit=10)
+    task = score_run(tmp_path / "run", multiverse=False).tasks["voxemo_mini_direct"]
+    assert task.counts.failed == 0
+    assert task.counts.reply_statuses["engine_error"] == 10
+    assert any("failed on 10 of 20 replies" in reason for reason in task.reasons)
+
+
+def test_an_utterance_is_pooled_once(mini_home: Path, script: Any, tmp_path: Path) -> None:
+    """Two tiers ask about the same speakers: no pool may take them for twice as many."""
+    tasks = ["voxemo_mini_direct", "voxemo_mini_open"]
+    evaluate(script({"reply": "sad"}), tmp_path / "run", tasks=tasks, limit=20)
+    assert score_run(tmp_path / "run", multiverse=False).pooled == []
 
 
 def test_all_corpora_that_are_not_prepared_are_told_at_once(

@@ -244,3 +244,9 @@ def test_the_commands() -> None:
         check=True,
     )
     assert "verdict     answered angry" in shown.stdout
+
+
+def test_a_scale_that_is_no_pair_of_numbers_is_told_with_its_line() -> None:
+    line = b'{"reply": "sad", "menu": ["sad", "angry"], "scale": ["a", "b"]}'
+    with pytest.raises(OptionError, match="standard input, line 1: scale is"):
+        list(read([line], registry.verbalizer("closed_set")[0]))

@@ -131,7 +131,7 @@ def prosody_energy(samples: Samples, rate: int, *, gain_db: float) -> Samples:
 def prosody_sham(samples: Samples, rate: int, *, speaker_f0_hz: float | None = None) -> Samples:
     """Through the same engine with nothing changed: what the engine itself does to a clip.
 
-    That is next to nothing (an error some 60 dB below the speech), which is why a probe also wants
+    That is next to nothing (an error some 45 to 65 dB below the speech), which is why a probe also wants
     ``prosody_round_trip``, whose processing is as harsh as that of a change.
     """
     return _changed(samples, rate, track_pitch(samples, rate, speaker_f0_hz))

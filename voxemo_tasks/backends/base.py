@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 ALL_FAILED_AFTER = 20
 """Where so many replies fail and none ever succeeded, the engine is broken, not the clips."""
 
+CACHED_MODEL = "voxemo_fingerprint"
+"""Key in a file of lm-eval's ``--use_cache`` under which the model that it is of is named."""
+
 kept: list[AudioLM] | None = None
 """Set to a list by `voxemo run`, which scores what the models of its process stored. Elsewhere
 nothing holds a model back from being freed."""
@@ -164,6 +167,14 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             "vllm-audiolm"
         )
 
+    def key_of(self, request: Request, provenance: Json) -> str:
+        """Key of a request in the store: equal requests are answered once, whoever asks."""
+        return request_key(self.fingerprint(), request)
+
+    def needs_audio(self) -> bool:
+        """Whether clips are decoded at all."""
+        return True
+
     @property
     def synthetic(self) -> bool:
         """Whether this model exists for trying and testing only."""
@@ -196,6 +207,30 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         """Clean up after a failed batch (free memory, say)."""
 
     # --- what lm-eval asks ------------------------------------------------------------------
+
+    def set_cache_hook(self, cache_hook: Any) -> None:
+        """Look at the file of ``--use_cache``, whose keys know no model and which keeps failures.
+
+        Raises:
+            OptionError: Where it holds the replies of another model.
+        """
+        super().set_cache_hook(cache_hook)
+        cache = cache_hook.dbdict
+        if cache is None:
+            return
+        ours = digest_of(self.fingerprint())
+        theirs = cache.get(CACHED_MODEL)
+        replies = [(k, v.error) for k, v in cache.items() if isinstance(v, Reply)]
+        if theirs != ours and (theirs is not None or replies):
+            raise OptionError(
+                f"--use_cache: {cache.filename} holds the replies of another model than {self.name} "
+                "(lm-eval's cache does not tell models apart); give each model a file of its own, or "
+                "leave --use_cache away: the run folder already keeps every reply"
+            )
+        for key, error in replies:
+            if error is not None:  # lm-eval would hand out the failure for ever
+                del cache[key]
+        cache[CACHED_MODEL] = ours
 
     def get_model_info(self) -> Json:
         """What lm-eval puts into its results file."""
@@ -232,7 +267,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                 f"{type(self).__name__} cannot hold a reply to a JSON schema; leave structured out of "
                 "--metadata, or use vllm-audiolm or api-audiolm"
             )
-        keys = {n: request_key(self.fingerprint(), f.request) for n, f in folded.items()}
+        keys = {n: self.key_of(f.request, f.provenance) for n, f in folded.items()}
         jobs, replies = self._look_up(folded, keys)
         if replies:
             log.info("%d replies are stored already; %d requests to ask", len(replies), len(jobs))
@@ -252,7 +287,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         """
         for instance in instances:
             request, provenance = Request.from_arguments(instance.args)
-            key = request_key(self.fingerprint(), request)
+            key = self.key_of(request, provenance)
             self._ask(provenance, key, len(instance.resps))
             for sample, reply in enumerate(instance.resps):
                 error = getattr(reply, "error", None)
@@ -317,6 +352,7 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                     replies[full] = stored
                     continue
                 job = jobs.setdefault(key, Job(item.request, key, []))
+                job.utterance_id = item.provenance.get("utterance_id")
                 if sample not in job.missing:
                     job.missing.append(sample)
         return list(jobs.values()), replies
@@ -381,6 +417,11 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
 
     def _batches(self, jobs: list[Job]) -> Generator[list[Job], None, None]:
         """Batches of decoded jobs; a job that cannot be given to the engine is alone in its own."""
+        if not self.needs_audio():
+            for job in jobs:
+                job.seconds = sum(ref.duration_s or 0.0 for ref in job.request.audio)
+                yield [job]
+            return
         refs = without_repeats(ref for job in jobs for ref in job.request.audio)
         decoded = decode_ahead(
             refs, self.sampling_rate_hz, workers=self._decode_workers, ahead=self.clips_ahead
@@ -495,7 +536,9 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     def _response(self, job: Job, sample: int, generated: Generated) -> Response:
         failed = generated.error is not None
         limit = self.max_audio_s
-        heard = job.seconds if limit is None else min(job.seconds, limit)
+        heard = job.seconds
+        if limit is not None and job.audio:  # the limit is one clip's: examples have their own
+            heard = sum(min(len(clip) / self.sampling_rate_hz, limit) for clip in job.audio)
         return Response(
             key=reply_key(job.key, sample),
             text="" if failed else generated.text,

@@ -28,6 +28,8 @@ DTYPES = {
 }
 
 SAMPLED_BYTES = 1 << 20
+PIECES = 256
+PIECE_BYTES = 1 << 16
 WHOLE_BELOW = 16 << 20
 
 
@@ -81,8 +83,10 @@ def find(pretrained: str) -> Checkpoint:
 def digest_of_folder(folder: Path) -> str:
     """Identity of a local checkpoint: SHA-256 over names, sizes and content.
 
-    Files of 16 MiB and more count with their first and last MiB, so that a checkpoint of many GB is
-    identified in well under a second; weights that differ only in between would not be told apart.
+    Files of 16 MiB and more count with their first and last MiB and 256 pieces of 64 KiB at equal
+    distances, so that a checkpoint of many GB is identified in about a second. First and last MiB
+    alone would not do: a merged LoRA changes attention weights all over the file and may leave both
+    ends as they were. A change confined to less than a 256th of a file may go unseen.
     """
     total = hashlib.sha256()
     for file in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix != ".md"):
@@ -93,6 +97,9 @@ def digest_of_folder(folder: Path) -> str:
                 total.update(stream.read())
             else:
                 total.update(stream.read(SAMPLED_BYTES))
+                for piece in range(1, PIECES):
+                    stream.seek(size * piece // PIECES)
+                    total.update(stream.read(PIECE_BYTES))
                 stream.seek(-SAMPLED_BYTES, 2)
                 total.update(stream.read())
     return total.hexdigest()

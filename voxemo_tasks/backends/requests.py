@@ -28,6 +28,7 @@ class Job:
         audio: Decoded clips, once decoded; emptied when answered.
         seconds: Their length together.
         refusal: Why the request cannot be given to the engine at all.
+        utterance_id: Who is asked about, for a model that only looks it up; no other may know.
     """
 
     request: Request
@@ -36,6 +37,7 @@ class Job:
     audio: list[Samples] = field(default_factory=list)
     seconds: float = 0.0
     refusal: str | None = None
+    utterance_id: str | None = None
 
     def seeds(self) -> list[int]:
         """A seed per missing sample, independent of the batch it is in."""

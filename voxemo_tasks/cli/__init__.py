@@ -17,7 +17,23 @@ FAILED = 3
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all sub-commands but those whose flags are lm-eval's own."""
-    from . import audio, corpora, demo, imports, models, rooms, score, tasks, verbalize
+    from . import (
+        audio,
+        audit,
+        compare,
+        corpora,
+        demo,
+        export,
+        imports,
+        judge,
+        models,
+        prereg,
+        rooms,
+        score,
+        tasks,
+        verbalize,
+    )
+    from . import verify as verifying
 
     parser = argparse.ArgumentParser(
         prog="voxemo",
@@ -35,7 +51,13 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers.add_parser(
         "probe", help="ask in other ways, to see whether the model hears", add_help=False
     )
+    judge.add_parser(subparsers)
+    audit.add_parser(subparsers)
     score.add_parser(subparsers)
+    compare.add_parser(subparsers)
+    verifying.add_parser(subparsers)
+    export.add_parser(subparsers)
+    prereg.add_parser(subparsers)
     imports.add_parser(subparsers)
     corpora.add_parser(subparsers)
     audio.add_parser(subparsers)

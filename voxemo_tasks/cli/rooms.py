@@ -51,6 +51,14 @@ def lint_room(args: argparse.Namespace) -> int:
             failing = failing_examples(spec)
             if failing:
                 raise DataRoomError(f"verbalizer {spec.ref}: examples fail: {failing}")
+    if args.room == "judges":
+        from ..adjudicate import failing_examples as failing_judgements
+        from ..errors import DataRoomError
+
+        for spec in specs:
+            wrong = failing_judgements(spec, registry.judge(spec.ref)[1])
+            if wrong:
+                raise DataRoomError(f"rubric {spec.ref}: examples fail: {wrong}")
     print(f"{args.room}: {len(specs)} file(s), all good")
     return 0
 

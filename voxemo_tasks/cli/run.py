@@ -21,6 +21,7 @@ from ..corpora.registered import command
 from ..errors import NotPreparedError, OptionError, RunFailedError, StoreError, UnknownNameError
 from ..home import home
 from ..results import score_run, table_of, write_results
+from . import prereg
 
 RESULTS = "results.json"
 
@@ -41,6 +42,8 @@ def run(argv: Sequence[str]) -> int:
     _rename(harness._parser)
     args = harness._parser.parse_args(["run", *argv])
     names = check_before(args)
+    if own.prereg is not None:
+        prereg.check_before(own.prereg, own.departures, args, names, check_options(args))
     folder = str(tree())
     args.include_path = [folder, args.include_path] if args.include_path else folder
     args.tasks = names
@@ -60,6 +63,8 @@ def run(argv: Sequence[str]) -> int:
         multiverse=not own.no_sensitivity,
         stimuli=not own.no_stimuli_check,
         check_again=0 if failure else own.determinism_check,
+        plan=own.prereg,
+        departures=own.departures,
     )
     if failure is not None:
         raise failure
@@ -78,6 +83,7 @@ def own_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--no-sensitivity", action="store_true")
     parser.add_argument("--no-stimuli-check", action="store_true")
     parser.add_argument("--determinism-check", default="0", metavar="N")
+    prereg.add_flags(parser)
     own, rest = parser.parse_known_args(list(argv))
     own.determinism_check = count_of("--determinism-check", own.determinism_check)
     return own, rest
@@ -98,6 +104,8 @@ OWN_HELP = """flags of voxemo beside those of lm-eval:
   --no-sensitivity   leave out how the scores move under other readings of the replies
   --no-stimuli-check   do not measure the changed clips of a counterfactual task
   --determinism-check N   ask again for N stored replies in other batches, and compare
+  --prereg FILE      hold to this locked plan (voxemo prereg)
+  --departures MODE  refuse what departs from it (default), or mark it in the results
 """
 
 
@@ -123,7 +131,13 @@ def refused_by_lm_eval(error: ValueError) -> bool:
 
 
 def conclude(
-    *, predict_only: bool, multiverse: bool = True, check_again: int = 0, stimuli: bool = True
+    *,
+    predict_only: bool,
+    multiverse: bool = True,
+    stimuli: bool = True,
+    check_again: int = 0,
+    plan: Path | None = None,
+    departures: str = "refuse",
 ) -> int:
     """Score every run folder that this process wrote; print tables and where the JSON is."""
     from ..backends import base
@@ -148,6 +162,8 @@ def conclude(
         if stimuli and any(one.plan.tier == COUNTERFACTUAL for one in task.kept or []):
             print("\n" + "\n".join(check_stimuli(folder)))
         results = score_run(folder, sessions=[model.store.session], multiverse=multiverse)
+        stored = f"the replies are stored ({folder}), no results were written"
+        results = prereg.held(results, plan, departures, stored)
         path = write_results(results, folder / RESULTS)
         print(f"\n{table_of(results)}\n\nresults: {path}")
         failed |= any("failed" in reason for t in results.tasks.values() for reason in t.reasons)

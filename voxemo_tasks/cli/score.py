@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..results import score_run, table_of, write_results
+from ..results.importing import parse_labels
 from ..results.model import Results, Sensitivity
+from ..results.samples import import_samples
 from ..results.score import SEED
 from ..results.sensitivity import rank_stability
+from .prereg import add_flags, held
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("score", help="score run folders from their stored replies")
-    parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="run folder(s)")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", type=Path, help="run folder(s), or sample logs of lm-eval"
+    )
+    parser.add_argument(
+        "--labels", default="", help="the menu (a,b,c), for a sample log of a task of another suite"
+    )
     parser.add_argument("--verbalizer", help="read the replies with this one instead")
     parser.add_argument(
         "--by",
@@ -31,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="do not read the replies in every other way (faster)",
     )
+    add_flags(parser)
     parser.set_defaults(func=score)
 
 
@@ -40,7 +50,8 @@ def score(args: argparse.Namespace) -> int:
 
         raise OptionError("--out takes the results of one run; give one RUN, or leave --out away")
     scored: dict[str, Results] = {}
-    for folder in args.runs:
+    for given in args.runs:
+        folder = as_run(given, args.labels)
         results = score_run(
             folder,
             verbalizer=args.verbalizer,
@@ -48,6 +59,7 @@ def score(args: argparse.Namespace) -> int:
             seed=args.seed,
             multiverse=not args.no_sensitivity,
         )
+        results = held(results, args.prereg, args.departures, "no results were written")
         scored[str(folder)] = results
         name = "results.json" if args.verbalizer is None else f"results.{args.verbalizer}.json"
         path = write_results(results, args.out or folder / name)
@@ -55,6 +67,19 @@ def score(args: argparse.Namespace) -> int:
     for line in ranks(scored):
         print(line)
     return 0
+
+
+def as_run(given: Path, labels: str) -> Path:
+    """A run folder; for a sample log the one made of it beside it (``….run``)."""
+    if given.is_dir() or given.suffix != ".jsonl":
+        return given
+    menu = parse_labels(labels) if labels else ()
+    marks = [given.read_bytes(), repr(menu).encode()]
+    name = f"{given.stem}.{hashlib.sha256(b''.join(marks)).hexdigest()[:8]}.run"
+    folder = given.with_name(name)
+    if not (folder / "run.json").exists():
+        import_samples(given, folder, labels=menu)
+    return folder
 
 
 def ranks(scored: Mapping[str, Results]) -> list[str]:

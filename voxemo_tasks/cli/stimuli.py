@@ -9,7 +9,7 @@ from ..corpora import prepared
 from ..errors import VoxEmoError
 from ..home import write_atomically
 from ..records import Json
-from ..results.probes.answers import by_condition
+from ..results.probes.asked import by_condition
 from ..results.probes.block import read_stimuli, stimuli_file
 from ..store import read_run
 from ..tasks.stimuli import measured

@@ -60,7 +60,8 @@ def read(lines: Iterable[bytes], spec: AnyVerbalizer) -> Iterator[Json]:
         reason: FinishReason = "length" if row.get("finish_reason") == "length" else "stop"
         scale = row.get("scale")
         if scale is not None:
-            if not isinstance(scale, list) or len(scale) != 2:
+            numbers = isinstance(scale, list) and all(type(x) in (int, float) for x in scale)
+            if not numbers or len(scale) != 2:
                 raise OptionError(f"{where}: scale is [lowest, highest], got {scale!r}")
             scale = (float(scale[0]), float(scale[1]))
         verdict = verbalize(reply, menu, spec, finish_reason=reason, scale=scale).to_json()

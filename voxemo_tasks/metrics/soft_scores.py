@@ -8,6 +8,7 @@ A statistic (``set_macro_f1``, ``entropy_correlation``) needs more sums than two
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -297,7 +298,10 @@ def soft_interval(
     if metric == "set_macro_f1":
         counts = choices.set_counts(votes, predicted, policy)
         # A column of ones, for an item whose two sets are empty is an item all the same.
-        rows = np.concatenate([np.ones((len(counts), 1)), counts.reshape(len(counts), -1)], axis=1)
+        width = math.prod(counts.shape[1:])  # -1 cannot be worked out for no item
+        rows = np.concatenate(
+            [np.ones((len(counts), 1)), counts.reshape(len(counts), width)], axis=1
+        )
         function = _macro_f1_after_n
     elif metric == "entropy_correlation":
         rows, function = _entropy_sums(votes, predicted, policy), _correlation_of

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from statistics import fmean, stdev
+import math
+from collections.abc import Mapping, Sequence
+from statistics import stdev
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
+from ..errors import OptionError
 from ..metrics.association import contingency, cramers_v, cramers_v_interval
 from ..metrics.confusion import Confusion, Policy
 from ..metrics.dimensional import (
@@ -24,6 +27,7 @@ from ..metrics.prompt_sensitivity import (
     prompt_sensi_score,
     prompt_spread,
 )
+from ..metrics.random_effects import RandomEffects
 from ..records import STATUSES
 from . import model as m
 from .counting import Tally
@@ -40,7 +44,9 @@ REFUSED = STATUSES.index("abstained")
 
 
 def interval_of(interval: Interval, cluster: str | None, seed: int) -> m.Interval:
-    """An interval as the results have it."""
+    """An interval as the results have it; one of redrawn utterances has no cluster."""
+    if interval.method.startswith("iid"):
+        cluster = None
     return m.Interval(
         low=interval.low,
         high=interval.high,
@@ -52,6 +58,27 @@ def interval_of(interval: Interval, cluster: str | None, seed: int) -> m.Interva
         seed=seed,
         reason=interval.reason,
     )
+
+
+def effects_of(found: RandomEffects) -> m.RandomEffects:
+    """Random effects as the results have them: standard deviations, not variances."""
+    return m.RandomEffects(
+        k=found.k,
+        mean=found.mean,
+        low=found.low,
+        high=found.high,
+        tau=_root(found.tau2),
+        tau_low=_root(found.tau2_low),
+        tau_high=_root(found.tau2_high),
+        prediction_low=found.prediction_low,
+        prediction_high=found.prediction_high,
+        level=found.level,
+        reason=found.reason,
+    )
+
+
+def _root(value: float | None) -> float | None:
+    return None if value is None else math.sqrt(value)
 
 
 def rate(
@@ -79,6 +106,24 @@ def _number(
         interval=interval_of(interval, cluster, seed),
         method=METHODS[policy],
     )
+
+
+def standard_error(value: float, interval: m.Interval) -> float:
+    """Standard error behind an interval of a rate.
+
+    Student's t limits lie as many standard errors from the value as its quantile says, on the side
+    that was not clipped to [0, 1]; percentiles are taken for normal ones.
+
+    Raises:
+        OptionError: For an interval without limits.
+    """
+    if interval.low is None or interval.high is None:
+        raise OptionError(f"no limits ({interval.reason}), so no standard error")
+    tail = (1 + interval.level) / 2
+    if interval.method == "cluster_bootstrap_t":
+        reach = max(interval.high - value, value - interval.low)
+        return reach / float(stdtrit(interval.n_clusters - 1, tail))
+    return (interval.high - interval.low) / (2 * float(ndtri(tail)))
 
 
 def per_label(labels: Sequence[str], confusion: Confusion) -> list[m.PerLabel]:
@@ -125,7 +170,7 @@ def prompt_block(tally: Tally, seed: int) -> m.PromptSensitivity | None:
     """What the prompts change; ``None`` for a single prompt."""
     if len(tally.prompts) < 2 or not tally.scored:
         return None
-    _, counts = tally.generations()
+    _, counts = tally.generations
     width = counts.shape[2]
     gold = [tally.documents[i].get("label") for i in tally.scored]
     known = [i for i, label in enumerate(gold) if label is not None]
@@ -218,28 +263,38 @@ def groups_block(tally: Tally, keys: Sequence[str], seed: int) -> dict[str, m.Gr
             )
             continue
         rates: dict[str, m.Gaps] = {}
+        speakers = {
+            group: all(tally.documents[i].get("speaker") is not None for i in some)
+            for group, some in rows.items()
+        }
         if tally.labels:
             confusions = {group: tally.by_cluster(some) for group, some in sorted(rows.items())}
             for metric in ("uar", "wa", "coverage"):
                 rates[metric] = _gaps(
-                    rate_gaps(confusions, metric, replicates=REPLICATES, seed=seed), seed
+                    rate_gaps(confusions, metric, replicates=REPLICATES, seed=seed), speakers, seed
                 )
         refused = {group: _refusals(tally, some) for group, some in sorted(rows.items())}
-        rates["refusal"] = _gaps(share_gaps(refused, replicates=REPLICATES, seed=seed), seed)
+        found = share_gaps(refused, replicates=REPLICATES, seed=seed)
+        rates["refusal"] = _gaps(found, speakers, seed)
         out[key] = m.Groups(unknown=unknown, rates=rates)
     return out
 
 
 def _refusals(tally: Tally, rows: Sequence[int]) -> np.ndarray:
+    """Refusals and utterances per speaker; all in one row where a speaker is not known."""
+    speakers = [tally.documents[i].get("speaker") for i in rows]
+    known = None not in speakers
     counts: dict[str, list[int]] = {}
-    for i in rows:
-        cell = counts.setdefault(str(tally.documents[i].get("speaker")), [0, 0])
+    for i, speaker in zip(rows, speakers, strict=True):
+        cell = counts.setdefault(str(speaker) if known else "", [0, 0])
         cell[0] += tally.statuses[i] == REFUSED
         cell[1] += 1
     return np.array([counts[s] for s in sorted(counts)], dtype=np.int64)
 
 
-def _gaps(found: GroupGaps, seed: int) -> m.Gaps:
+def _gaps(found: GroupGaps, speakers: Mapping[str, bool], seed: int) -> m.Gaps:
+    """Gaps as the results have them; ``speakers``: the groups of which all speakers are known."""
+    every = "speaker" if all(speakers.values()) else None
     return m.Gaps(
         groups=[
             m.GroupRate(
@@ -247,19 +302,21 @@ def _gaps(found: GroupGaps, seed: int) -> m.Gaps:
                 n=one.n,
                 n_clusters=one.n_clusters,
                 value=one.value,
-                interval=interval_of(one.interval, "speaker", seed),
+                interval=interval_of(
+                    one.interval, "speaker" if speakers[one.group] else None, seed
+                ),
                 too_few=one.too_few,
                 difference_from_rest=one.difference,
                 difference_interval=None
                 if one.difference_interval is None
-                else interval_of(one.difference_interval, "speaker", seed),
+                else interval_of(one.difference_interval, every, seed),
             )
             for one in found.groups
         ],
         worst=found.worst,
         best=found.best,
         gap=found.gap,
-        gap_interval=interval_of(found.gap_interval, "speaker", seed),
+        gap_interval=interval_of(found.gap_interval, every, seed),
         minimum=MINIMUM,
     )
 
@@ -323,11 +380,7 @@ def dimensional_block(
     """Agreement of ratings, by dimension; of several replies the mean."""
     if scale is None:
         return {}
-    said: dict[int, dict[str, list[float]]] = {}
-    for reply, values in tally.values.items():
-        of = said.setdefault(tally.of_reply[reply], {})
-        for name, value in values.items():
-            of.setdefault(name, []).append(value)
+    utterance = tally.of_reply[tally.values_of]
     out = {}
     for name in dimensions:
         rows = [i for i in tally.scored if tally.documents[i].get(name) is not None]
@@ -335,7 +388,12 @@ def dimensional_block(
         inside = [i for i, g in enumerate(gold) if scale[0] <= g <= scale[1]]
         if not inside:
             continue
-        predicted = [fmean(v) if (v := said.get(rows[i], {}).get(name)) else None for i in inside]
+        column = tally.values[:, tally.dimensions.index(name)]
+        given = ~np.isnan(column)
+        n = len(tally.documents)
+        many = np.bincount(utterance[given], minlength=n)
+        mean = np.bincount(utterance[given], column[given], n) / np.maximum(many, 1)
+        predicted = [float(mean[rows[i]]) if many[rows[i]] else None for i in inside]
         speakers = [tally.documents[rows[i]].get("speaker") for i in inside]
         clusters = None if None in speakers else [str(s) for s in speakers]
         sums = dimension_sums([gold[i] for i in inside], predicted, scale=scale, clusters=clusters)

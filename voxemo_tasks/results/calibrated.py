@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,7 +17,7 @@ from ..metrics.ranking import ranking
 from ..metrics.smooth_error import smooth_error
 from ..metrics.temperature import smoothed_log_shares
 from . import model as m
-from .blocks import REPLICATES, interval_of
+from .blocks import REPLICATES, effects_of, interval_of
 from .counting import Tally
 from .soft import columns_of
 
@@ -60,7 +59,7 @@ def calibration_block(
         target: ``votes`` or ``label``: what a hit is.
         seed: Of everything that is drawn.
     """
-    generations = tally.generations()[0][list(places)]
+    generations = tally.generations[0][list(places)]
     if shares is not None:
         found = likelihood(np.clip(shares[:, :-1], 0, 1))
         logs = np.log(np.clip(shares[:, :-1], 1e-12, None))
@@ -176,21 +175,7 @@ def _by_group(
             )
             for one in by.groups
         ],
-        between=None
-        if effects is None
-        else m.RandomEffects(
-            k=effects.k,
-            mean=effects.mean,
-            low=effects.low,
-            high=effects.high,
-            tau=root(effects.tau2),
-            tau_low=root(effects.tau2_low),
-            tau_high=root(effects.tau2_high),
-            prediction_low=effects.prediction_low,
-            prediction_high=effects.prediction_high,
-            level=effects.level,
-            reason=effects.reason,
-        ),
+        between=None if effects is None else effects_of(effects),
         largest=None if by.largest is None else str(by.largest),
         worst=None
         if worst.cell is None or worst.gap is None
@@ -198,11 +183,6 @@ def _by_group(
             cell=str(worst.cell), gap=gap_of(worst.gap, known, seed), minimum=worst.minimum
         ),
     )
-
-
-def root(value: float | None) -> float | None:
-    """The square root of what may not be there."""
-    return None if value is None else math.sqrt(value)
 
 
 def _temperature(

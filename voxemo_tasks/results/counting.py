@@ -6,10 +6,12 @@ not an object, and every number is computed from arrays.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,19 +20,28 @@ from numpy.typing import NDArray
 from ..errors import DataRoomError, StoreError
 from ..labels import LabelSet
 from ..metrics.confusion import Confusion
-from ..records import OURS, STATUSES, Json, Response, Verdict
+from ..records import OURS, STATUSES, Json, Verdict
 from ..registry import verbalizer as registered
 from ..render import Menu, menu_from
 from ..specs import AnyVerbalizer, VerbalizerSpec
-from ..store import Asked, RunData, reply_key
-from ..tally import plurality, read_reply
+from ..store import Asked, RunData, is_failed
+from ..tally import read_reply, require_fitting
 from ..verbalize import FinishReason
+from .probes.asked import CLEAN, by_condition
 from .sensitivity import StoredReply
 
 Ints = NDArray[np.int64]
 
+Floats = NDArray[np.float64]
+
 OURS_CODES = frozenset(STATUSES.index(status) for status in OURS)
 ANSWERED = STATUSES.index("answered")
+MULTIPLE = STATUSES.index("multiple")
+ENGINE_ERROR = STATUSES.index("engine_error")
+
+SHORT = 300
+REMEMBERED = 50_000
+"""Verdicts on replies of so many characters at most are remembered, so many for each menu."""
 
 
 @dataclass(slots=True)
@@ -81,13 +92,9 @@ class Reading:
             menu = menu_from(member, self.labels, utterance_id, self.seed)
         return self._menus.setdefault((prompt,) if fixed else (prompt, menu.order), menu)
 
-    def of_response(self, response: Response, menu: Menu | None) -> Verdict:
-        """The verdict on a stored reply; a failed one is ``engine_error``."""
-        if response.error is not None:
-            return Verdict("engine_error", rule=response.error)
-        return read_reply(
-            response.text, response.finish_reason, menu, self.spec, self.dimensions, self.scale
-        )
+    def of_text(self, text: str, finish_reason: str, menu: Menu | None) -> Verdict:
+        """The verdict on a stored reply."""
+        return read_reply(text, finish_reason, menu, self.spec, self.dimensions, self.scale)
 
 
 @dataclass
@@ -98,6 +105,7 @@ class Tally:
 
     Attributes:
         labels: The label set.
+        dimensions: Those that were asked about.
         prompts: The questions, in order of appearance.
         documents: What is known of each utterance that has a reply.
         statuses: Index of each utterance's status.
@@ -106,101 +114,45 @@ class Tally:
         prompt: Question of each reply.
         sample: Sample of each reply.
         outcome: Outcome of each reply.
-        shares: Reply → shares of the labels, where it gives them.
-        values: Reply → ratings, where it gives them.
-        outside: Reply → probability outside the menu, where it says so.
+        shares_of: Replies that give shares of the labels.
+        shares: Of these, shape ``(n, C + 1)``; the last is the probability outside the menu, where
+            the reply says so (its shares are then those of the menu alone), else 0.
+        values_of: Replies that give ratings.
+        values: Of these, shape ``(n, D)``; NaN for a dimension without a rating.
         replies: Per scored utterance its stored replies, where they are kept for rereading.
+        cut: Replies that ran into the token limit.
+        missing: Utterances without any stored reply.
+        missing_replies: Replies that were asked for and are not stored.
+        partly_heard: Replies to clips longer than the model can hear.
+        supplied_s: Audio that was supplied, in seconds.
+        heard_s: Audio that was heard.
     """
 
     labels: tuple[str, ...]
-    prompts: dict[str, int] = field(default_factory=dict)
-    documents: list[Json] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
-    answers: list[str | None] = field(default_factory=list)
-    of_reply: array[int] = field(default_factory=lambda: array("i"))
-    prompt: array[int] = field(default_factory=lambda: array("i"))
-    sample: array[int] = field(default_factory=lambda: array("i"))
-    outcome: array[int] = field(default_factory=lambda: array("i"))
-    shares: dict[int, Mapping[str, float]] = field(default_factory=dict)
-    values: dict[int, Mapping[str, float]] = field(default_factory=dict)
-    outside: dict[int, float] = field(default_factory=dict)
-    replies: list[list[StoredReply]] = field(default_factory=list)
-    cut: int = 0
-    missing: int = 0
-    missing_replies: int = 0
-    partly_heard: int = 0
-    supplied_s: float = 0.0
-    heard_s: float = 0.0
-
-    # --- counting ---------------------------------------------------------------------------
-
-    def count(
-        self,
-        run: RunData,
-        document: Json,
-        questions: Iterable[Asked],
-        reading: Reading,
-        *,
-        keep: bool,
-    ) -> None:
-        """Take in the replies to an utterance."""
-        verdicts: list[Verdict] = []
-        stored: list[StoredReply] = []
-        utterance = len(self.documents)
-        for question in questions:
-            menu = reading.menu(question.prompt, question.utterance_id)
-            number = self.prompts.setdefault(question.prompt, len(self.prompts))
-            for sample in range(question.samples):
-                response = run.reply(reply_key(question.request, sample))
-                if response is None:
-                    self.missing_replies += 1
-                    continue
-                self._hear(response)
-                verdict = reading.of_response(response, menu)
-                verdicts.append(verdict)
-                self._add(utterance, number, sample, verdict)
-                if keep and response.error is None and menu is not None:
-                    cut = response.finish_reason == "length"
-                    reason: FinishReason = "length" if cut else "stop"
-                    stored.append(StoredReply(response.text, reason, menu))
-        if not verdicts:
-            self.missing += 1
-            return
-        verdict = plurality(verdicts)
-        self.documents.append(document)
-        self.statuses.append(STATUSES.index(verdict.status))
-        self.answers.append(verdict.answer)
-        if keep and verdict.status not in OURS:
-            self.replies.append(stored)
-
-    def _add(self, utterance: int, prompt: int, sample: int, verdict: Verdict) -> None:
-        reply = len(self.outcome)
-        self.of_reply.append(utterance)
-        self.prompt.append(prompt)
-        self.sample.append(sample)
-        answer = verdict.answer
-        if answer is not None and self.labels:
-            self.outcome.append(self.labels.index(answer))
-        else:
-            self.outcome.append(len(self.labels) + STATUSES.index(verdict.status))
-        self.cut += verdict.cut
-        if verdict.distribution is not None:
-            self.shares[reply] = verdict.distribution
-        if verdict.values is not None:
-            self.values[reply] = verdict.values
-        if verdict.detail is not None and "outside" in verdict.detail:
-            self.outside[reply] = float(verdict.detail["outside"])
-
-    def _hear(self, response: Response) -> None:
-        if response.seconds_supplied is None or response.seconds_heard is None:
-            return
-        self.supplied_s += response.seconds_supplied
-        self.heard_s += response.seconds_heard
-        self.partly_heard += response.seconds_heard < response.seconds_supplied
+    dimensions: tuple[str, ...]
+    prompts: dict[str, int]
+    documents: list[Json]
+    statuses: list[int]
+    answers: list[str | None]
+    of_reply: Ints
+    prompt: Ints
+    sample: Ints
+    outcome: Ints
+    shares_of: Ints
+    shares: Floats
+    values_of: Ints
+    values: Floats
+    replies: list[list[StoredReply]]
+    cut: int
+    missing: int
+    missing_replies: int
+    partly_heard: int
+    supplied_s: float
+    heard_s: float
 
     # --- reading off ------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def scored(self) -> list[int]:
         """Utterances that were not lost to our own failures."""
         return [i for i, status in enumerate(self.statuses) if status not in OURS_CODES]
@@ -217,8 +169,9 @@ class Tally:
     def reply_status_counts(self) -> dict[str, int]:
         """Status → replies, zeros included."""
         n = len(self.labels)
-        counts = Counter(ANSWERED if o < n else o - n for o in self.outcome)
-        return {status: counts[i] for i, status in enumerate(STATUSES)}
+        codes = np.where(self.outcome < n, ANSWERED, self.outcome - n)
+        counts = np.bincount(codes, minlength=len(STATUSES)).tolist()
+        return dict(zip(STATUSES, counts, strict=True))
 
     def column(self, name: str) -> list[Any]:
         """A fact of the scored utterances; ``None`` where it is not known."""
@@ -229,23 +182,30 @@ class Tally:
         speakers = self.column("speaker")
         return None if not speakers or None in speakers else [str(s) for s in speakers]
 
+    @cached_property
+    def place(self) -> Ints:
+        """Place of each utterance among the scored ones; -1 for one that is not."""
+        place = np.full(len(self.documents), -1, dtype=np.int64)
+        place[self.scored] = np.arange(len(self.scored))
+        return place
+
+    @cached_property
+    def ours(self) -> NDArray[np.bool_]:
+        """Replies that failed on our side."""
+        return np.isin(self.outcome - len(self.labels), sorted(OURS_CODES))
+
+    @cached_property
     def generations(self) -> tuple[Ints, Ints]:
         """Replies per scored utterance and label, the last column non-answers, ours left out.
 
         Returns:
             Shape ``(N, C + 1)``; and the same by prompt, ``(N, P, C + 1)``.
         """
-        place = np.full(len(self.documents), -1, dtype=np.int64)
-        scored = self.scored
-        place[scored] = np.arange(len(scored))
-        n, p, c = len(scored), max(1, len(self.prompts)), len(self.labels)
-        outcome = np.frombuffer(self.outcome, dtype=np.int32).astype(np.int64)
-        at = place[np.frombuffer(self.of_reply, dtype=np.int32)]
-        prompt = np.frombuffer(self.prompt, dtype=np.int32).astype(np.int64)
-        ours = np.isin(outcome - c, sorted(OURS_CODES))
-        kept = (at >= 0) & ~ours
-        column = np.minimum(outcome, c)
-        flat = (at * p + prompt) * (c + 1) + column
+        n, p, c = len(self.scored), max(1, len(self.prompts)), len(self.labels)
+        at = self.place[self.of_reply]
+        kept = (at >= 0) & ~self.ours
+        column = np.minimum(self.outcome, c)
+        flat = (at * p + self.prompt) * (c + 1) + column
         counts = np.bincount(flat[kept], minlength=n * p * (c + 1)).reshape(n, p, c + 1)
         return counts.sum(axis=1), counts
 
@@ -306,29 +266,316 @@ def choose_verbalizer(header: Json, override: str | None) -> tuple[AnyVerbalizer
     return spec, identity
 
 
-def tally_of(
-    run: RunData,
-    task: str,
-    rows: Sequence[Asked],
-    digest: str,
-    documents: Iterable[Json],
-    reading: Reading,
-    *,
-    keep: bool,
-) -> tuple[Tally, int]:
-    """The columns of a task, and how many utterances were asked about.
+@dataclass(frozen=True, slots=True)
+class AskedTask:
+    """A task as a run asked it.
+
+    Attributes:
+        run: The run folder, for errors.
+        task: Its name.
+        conditions: Condition → what was asked under it; all ``clean`` in an ordinary run.
+        digest: Of the newest documents.
+        header: Their header.
+        documents: The utterances that the task selects.
+        reading: How its replies are read.
+        reader: Identity of the verbalizer, for the results.
+    """
+
+    run: str
+    task: str
+    conditions: Mapping[str, Sequence[Asked]]
+    digest: str
+    header: Json
+    documents: list[Json]
+    reading: Reading
+    reader: Json
+
+    def collector(
+        self, condition: str = CLEAN, *, keep: bool = False, keyed: bool = False
+    ) -> Collector:
+        """What takes in its replies; ``keep`` them for rereading, with their keys for judges."""
+        where, rows = f"{self.run}: {self.task}", self.conditions.get(condition, ())
+        return Collector(
+            where, rows, self.digest, self.documents, self.reading, keep=keep, keyed=keyed
+        )
+
+
+def read_task(
+    run: RunData, task: str, rows: Sequence[Asked], verbalizer: str | None = None
+) -> AskedTask:
+    """A task with its documents and its verbalizer, or another one.
 
     Raises:
-        StoreError: Where an utterance was asked about that the documents lack.
+        StoreError: Where its documents are missing or damaged.
+        DataRoomError: Where the run's own verbalizer has other bytes now.
+        OptionError: For a verbalizer that reads something else than was asked for.
     """
-    questions: dict[str, dict[str, Asked]] = {}
-    for row in rows:
-        if row.documents == digest:
-            questions.setdefault(row.utterance_id, {})[row.prompt] = row
-    described = {document["utterance_id"]: document for document in documents}
-    tally = Tally(reading.labels)
-    for uid, prompts in questions.items():
-        if uid not in described:
-            raise StoreError(f"{run.folder}: {task} asked about {uid!r}, which its documents lack")
-        tally.count(run, described[uid], prompts.values(), reading, keep=keep)
-    return tally, len(questions)
+    digest = rows[-1].documents
+    header, documents = run.documents(digest)
+    spec, reader = choose_verbalizer(header, verbalizer)
+    labels = tuple((header["label_set"] or {}).get("labels", ()))
+    require_fitting(spec, ratings=not labels)
+    reading = Reading.of(header, labels, spec)
+    by = by_condition(header, [row for row in rows if row.documents == digest])
+    return AskedTask(str(run.folder), task, by, digest, header, documents, reading, reader)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What of a verdict is kept; one for all equal replies."""
+
+    outcome: int
+    cut: bool
+    shares: tuple[float, ...] | None
+    values: tuple[float, ...] | None
+    stored: StoredReply | None
+
+
+class _Reader:
+    """Replies to one menu; what was read once is remembered."""
+
+    def __init__(self, reading: Reading, menu: Menu | None, keep: bool) -> None:
+        self._reading = reading
+        self._menu = menu
+        self._keep = keep
+        self._index = {label: i for i, label in enumerate(reading.labels)}
+        self._known: dict[tuple[str, str], _Read] = {}
+
+    def __call__(self, text: str, finish_reason: str) -> _Read:
+        known = self._known.get((text, finish_reason))
+        if known is not None:
+            return known
+        made = self._make(text, finish_reason)
+        if len(text) <= SHORT and len(self._known) < REMEMBERED:
+            self._known[text, finish_reason] = made
+        return made
+
+    def _make(self, text: str, finish_reason: str) -> _Read:
+        reading = self._reading
+        verdict = reading.of_text(text, finish_reason, self._menu)
+        answer = verdict.answer
+        if answer is not None and reading.labels:
+            outcome = self._index[answer]
+        else:
+            outcome = len(reading.labels) + STATUSES.index(verdict.status)
+        shares = values = None
+        if verdict.distribution is not None:
+            outside = float((verdict.detail or {}).get("outside", 0.0))
+            some = (float(verdict.distribution.get(label, 0.0)) for label in reading.labels)
+            shares = (*some, outside)
+        if verdict.values is not None:
+            values = tuple(verdict.values.get(name, math.nan) for name in reading.dimensions)
+        stored = None
+        if self._keep and self._menu is not None:
+            cut: FinishReason = "length" if finish_reason == "length" else "stop"
+            stored = StoredReply(text, cut, self._menu)
+        return _Read(outcome, verdict.cut, shares, values, stored)
+
+
+MISSING, FAILED, STORED = range(3)
+
+
+class Collector:
+    """Takes in the replies of a task in any order; a place is kept for each that was asked for."""
+
+    def __init__(
+        self,
+        where: str,
+        rows: Sequence[Asked],
+        digest: str,
+        documents: Iterable[Json],
+        reading: Reading,
+        *,
+        keep: bool = False,
+        keyed: bool = False,
+    ) -> None:
+        """Lay out the columns.
+
+        Args:
+            where: Run folder and task, for errors.
+            rows: What was asked; of other documents than these, it is left out.
+            digest: Of the documents.
+            documents: The utterances.
+            reading: How replies are read.
+            keep: Keep the replies for rereading.
+            keyed: Keep their keys too, which costs an object a reply.
+
+        Raises:
+            StoreError: Where an utterance was asked about that the documents lack.
+        """
+        self._reading = reading
+        self._keep, self._keyed = keep, keyed
+        asked: dict[str, dict[str, Asked]] = {}
+        for row in rows:
+            if row.documents == digest:
+                asked.setdefault(row.utterance_id, {})[row.prompt] = row
+        described = {document["utterance_id"]: document for document in documents}
+        for uid in asked:
+            if uid not in described:
+                raise StoreError(f"{where} asked about {uid!r}, which its documents lack")
+        self.asked = list(asked)
+        self._documents = [described[uid] for uid in asked]
+        self._prompts: dict[str, int] = {}
+        self.requests: list[str] = []
+        utterances, prompts, samples = array("q"), array("q"), array("q")
+        self._readers: list[_Reader] = []
+        readers: dict[int, _Reader] = {}
+        for number, (uid, questions) in enumerate(asked.items()):
+            for prompt, row in questions.items():
+                menu = reading.menu(prompt, uid)
+                reader = readers.get(id(menu))  # equal menus are one object, which `reading` holds
+                if reader is None:
+                    reader = readers[id(menu)] = _Reader(reading, menu, keep)
+                self._readers.append(reader)
+                self.requests.append(row.request)
+                utterances.append(number)
+                prompts.append(self._prompts.setdefault(prompt, len(self._prompts)))
+                samples.append(row.samples)
+        self._samples = np.frombuffer(samples, dtype=np.int64)
+        self._utterance = np.repeat(np.frombuffer(utterances, dtype=np.int64), self._samples)
+        self._prompt = np.repeat(np.frombuffer(prompts, dtype=np.int64), self._samples)
+        starts = np.cumsum(self._samples) - self._samples
+        n = len(self._utterance)
+        self._sample = np.arange(n) - np.repeat(starts, self._samples)
+        self._start: list[int] = starts.tolist()
+        self._several: list[int] = self._samples.tolist()
+        # Written reply by reply, which plain bytes and arrays do faster than numpy.
+        self._state = bytearray(n)
+        self._cut = bytearray(n)
+        self._outcome = array("i", bytes(4 * n))
+        self._supplied = array("d", bytes(8 * n))
+        self._heard = array("d", bytes(8 * n))
+        self._shares_of, self._shares = array("q"), array("d")
+        self._values_of, self._values = array("q"), array("d")
+        self._stored: dict[int, StoredReply] = {}
+
+    def take(self, question: int, sample: int, row: Json) -> None:
+        """Take in a stored reply to a question; the first that is not failed counts."""
+        if not 0 <= sample < self._several[question]:
+            return
+        at = self._start[question] + sample
+        if self._state[at] == STORED:
+            return
+        if is_failed(row):
+            self._state[at] = FAILED
+            self._outcome[at] = len(self._reading.labels) + ENGINE_ERROR
+        else:
+            self._state[at] = STORED
+            read = self._readers[question](row["text"], row["finish_reason"])
+            self._outcome[at] = read.outcome
+            self._cut[at] = read.cut
+            if read.shares is not None:
+                self._shares_of.append(at)
+                self._shares.extend(read.shares)
+            if read.values is not None:
+                self._values_of.append(at)
+                self._values.extend(read.values)
+            if read.stored is not None:
+                keyed = self._keyed
+                self._stored[at] = replace(read.stored, key=row["key"]) if keyed else read.stored
+        supplied, heard = row.get("seconds_supplied"), row.get("seconds_heard")
+        if supplied is not None and heard is not None:
+            self._supplied[at] = supplied
+            self._heard[at] = heard
+
+    def tally(self) -> Tally:
+        """The columns of what was taken in."""
+        reading, c = self._reading, len(self._reading.labels)
+        state = np.frombuffer(self._state, dtype=np.uint8)
+        there = state != MISSING
+        has = np.bincount(self._utterance[there], minlength=len(self.asked)) > 0
+        number = np.cumsum(has) - 1
+        of_reply = number[self._utterance[there]]
+        outcome = np.frombuffer(self._outcome, dtype=np.int32)[there].astype(np.int64)
+        supplied = np.frombuffer(self._supplied, dtype=np.float64)
+        heard = np.frombuffer(self._heard, dtype=np.float64)
+        reply = np.cumsum(there) - 1
+        answers, statuses = _pluralities(of_reply, outcome, int(has.sum()), c)
+        scored = [i for i, status in enumerate(statuses) if status not in OURS_CODES]
+        return Tally(
+            labels=reading.labels,
+            dimensions=reading.dimensions,
+            prompts=self._prompts,
+            documents=[d for d, ok in zip(self._documents, has.tolist(), strict=True) if ok],
+            statuses=statuses,
+            answers=[None if a < 0 else reading.labels[a] for a in answers],
+            of_reply=of_reply,
+            prompt=self._prompt[there],
+            sample=self._sample[there],
+            outcome=outcome,
+            shares_of=reply[np.frombuffer(self._shares_of, dtype=np.int64)],
+            shares=np.frombuffer(self._shares, dtype=np.float64).reshape(-1, c + 1),
+            values_of=reply[np.frombuffer(self._values_of, dtype=np.int64)],
+            values=np.frombuffer(self._values, dtype=np.float64).reshape(
+                len(self._values_of), len(reading.dimensions)
+            ),
+            replies=self._kept(number, has, scored),
+            cut=sum(self._cut),
+            missing=int((~has).sum()),
+            missing_replies=int((~there).sum()),
+            partly_heard=int((heard < supplied).sum()),
+            supplied_s=float(supplied.sum()),
+            heard_s=float(heard.sum()),
+        )
+
+    def _kept(
+        self, number: Ints, has: NDArray[np.bool_], scored: list[int]
+    ) -> list[list[StoredReply]]:
+        if not self._keep:
+            return []
+        by_utterance: list[list[StoredReply]] = [[] for _ in range(int(has.sum()))]
+        for at in sorted(self._stored):
+            by_utterance[number[self._utterance[at]]].append(self._stored[at])
+        return [by_utterance[i] for i in scored]
+
+
+class Texts:
+    """Takes in replies as they are, for what reads them in another way than the task does."""
+
+    def __init__(self, rows: Iterable[Asked]) -> None:
+        self.rows = list(rows)
+        self.requests = [row.request for row in self.rows]
+        self._found: dict[tuple[int, int], tuple[str, str]] = {}
+
+    def take(self, question: int, sample: int, row: Json) -> None:
+        """Take in a stored reply to a question; the first that is not failed counts."""
+        if 0 <= sample < self.rows[question].samples and not is_failed(row):
+            self._found.setdefault((question, sample), (row["text"], row["finish_reason"]))
+
+    def stored(self) -> Iterator[tuple[Asked, str, str]]:
+        """Question, text and finish reason of each reply that is not failed, as it was asked."""
+        for (question, _), (text, finish_reason) in sorted(self._found.items()):
+            yield self.rows[question], text, finish_reason
+
+
+def _pluralities(of_reply: Ints, outcome: Ints, n: int, c: int) -> tuple[list[int], list[int]]:
+    """Label (or -1) and status of each utterance, as ``tally.plurality`` decides for one."""
+    width = c + len(STATUSES)
+    counts = np.bincount(of_reply * width + outcome, minlength=n * width).reshape(n, width)
+    votes, others = counts[:, :c], counts[:, c:].copy()
+    others[:, sorted(OURS_CODES)] = 0
+    first = np.full(n, -1, dtype=np.int64)
+    first[of_reply[::-1]] = outcome[::-1] - c
+    most = votes.max(axis=1, initial=0)
+    single = (votes == most[:, None]).sum(axis=1) == 1
+    answered = (most > 0) & single
+    answer = np.where(answered, votes.argmax(axis=1) if c else -1, -1)
+    status = np.where(others.any(axis=1), others.argmax(axis=1), first)
+    status = np.where(most > 0, np.where(single, ANSWERED, MULTIPLE), status)
+    return answer.tolist(), status.tolist()
+
+
+def collect(run: RunData, collectors: Iterable[Collector | Texts]) -> None:
+    """Read the replies of a run once and deal them out."""
+    places: dict[str, list[tuple[Collector | Texts, int]]] = {}
+    for collector in collectors:
+        for question, request in enumerate(collector.requests):
+            places.setdefault(request, []).append((collector, question))
+    for row in run.replies():
+        request, _, sample = row["key"].rpartition(":")
+        found = places.get(request)
+        if found is None or not sample.isdecimal():
+            continue
+        number = int(sample)
+        for collector, question in found:
+            collector.take(question, number, row)

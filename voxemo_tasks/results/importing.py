@@ -23,8 +23,8 @@ from ..labels import DIMENSIONS, LabelSet
 from ..records import Json, Response, digest_of
 from ..specs import StructuredSpec
 from ..store import Asked, RunStore, reply_key
+from ..tables import cell, read_rows
 from ..verbalize import verbalize
-from .rows import cell, read_rows
 
 TASK = "imported"
 PROMPT = "imported@1"
@@ -256,13 +256,20 @@ class _Rows:
                 raise self._error(number, "utterance", "is empty")
             utterance = found
         document = self._document(number, row, utterance)
+        known = self.documents.get(utterance)
+        if known if document is None else utterance in self.without_gold:
+            raise self._error(
+                number,
+                "utterance",
+                f"{utterance!r} stands in line {self._lines[utterance]} too, with another gold label: "
+                "one of the two rows has none",
+            )
+        self._lines.setdefault(utterance, number)
         if document is None:
             self.without_gold.add(utterance)
             return
-        known = self.documents.get(utterance)
         if known is None:
             self.documents[utterance] = document
-            self._lines[utterance] = number
         elif known != document:
             differs = [k for k in {*known, *document} if known.get(k) != document.get(k)]
             raise self._error(
@@ -329,18 +336,19 @@ class _Rows:
             return {}
         try:
             found = json.loads(value) if isinstance(value, str) else value
-            votes = {
-                self._menu_label(number, k): v for k, v in dict(found).items() if v is not None
-            }
+            votes = [
+                (self._menu_label(number, k), v) for k, v in dict(found).items() if v is not None
+            ]
         except (ValueError, TypeError) as error:
             if isinstance(error, OptionError):
                 raise
             raise self._error(number, "votes", f"{value!r} is no JSON object of counts") from error
-        if not all(
-            isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in votes.values()
-        ):
+        if not all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for _, v in votes):
             raise self._error(number, "votes", f"{value!r}: votes are whole numbers from 0")
-        return {label: n for label, n in votes.items() if n}
+        total: dict[str, int] = {}
+        for label, n in votes:  # two words of one label add up
+            total[label] = total.get(label, 0) + n
+        return {label: n for label, n in total.items() if n}
 
     def _predicted(self, number: int, row: Json, so_far: int) -> list[tuple[int, str]]:
         plan = self.plan
@@ -353,9 +361,9 @@ class _Rows:
             given = {label: v for label, v in shares.items() if v is not None}
             return [(self._sample(number, row, so_far), json.dumps(given) if given else "")]
         value = self._cell(number, row, "reply")
-        if isinstance(value, list):
-            return [(i, "" if x is None else str(x)) for i, x in enumerate(value)]
-        return [(self._sample(number, row, so_far), "" if value is None else str(value))]
+        if isinstance(value, list) and value:
+            return [(i, _said(x)) for i, x in enumerate(value)]
+        return [(self._sample(number, row, so_far), _said(None if value == [] else value))]
 
     def _sample(self, number: int, row: Json, so_far: int) -> int:
         value = self._text(number, row, "sample")
@@ -407,6 +415,15 @@ class _Rows:
     def _error(self, number: int, name: str, what: str) -> OptionError:
         column = self.plan.columns.get(name, name)
         return OptionError(f"{self.file}, line {number}, column {column!r} ({name}): {what}")
+
+
+def _said(value: Any) -> str:
+    """A reply as text; nothing, and the "not a number" of a data frame, is an empty one."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
 
 
 def _header(task: str, plan: _Plan, rows: _Rows, file: Path) -> Json:

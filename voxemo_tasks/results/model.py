@@ -397,6 +397,67 @@ class OverCorpora(Model):
     effects: RandomEffects
 
 
+class Verified(Model):
+    """A judge of a pass, and how well it held."""
+
+    name: str
+    digest: str
+    family: str | None
+    own_family: bool = Field(description="Whether it is of the judged model's family.")
+    used: bool
+    dropped: str | None = Field(description="Why it was not used.")
+    canaries: dict[str, Any] | None
+    swapped: dict[str, Any] | None = Field(
+        description="Judged again with the options the other way round; share that changed."
+    )
+    language: dict[str, Any] | None = Field(
+        description="Judged again in the reply's own language; share that changed."
+    )
+    failed: int
+    items: int
+
+
+class JudgedRates(Model):
+    """Hard rates of one way of reading."""
+
+    n: int = Field(description="Utterances that count.")
+    failed: int = Field(description="Utterances left out because the judges failed on them.")
+    rates: dict[str, Number] = Field(description="Strict: uar, wa, macro_f1, coverage.")
+
+
+class JudgedEffect(Model):
+    """What reading otherwise does to a rate, on the utterances that both readings have."""
+
+    metric: str
+    value: float | None
+    n: int
+    interval: Interval
+
+
+class Judged(Model):
+    """Rules only, rules and judge, judge only, side by side."""
+
+    rubric: dict[str, Any]
+    seed: int
+    rows: str = Field(description="Which replies were judged: residue, all, or a sample.")
+    headline: bool = Field(description="Whether the rates with a judge may be quoted.")
+    reasons: list[str]
+    judges: list[Verified]
+    replies: dict[str, int] = Field(description="Replies: all, judged, failed, flagged, changed.")
+    agreement: dict[str, Any] | None = Field(
+        description="Krippendorff's alpha between the judges, nominal; null for one judge."
+    )
+    rules: JudgedRates
+    rules_and_judge: JudgedRates
+    judge: JudgedRates | None = Field(description="Null where only the residue was judged.")
+    effects: dict[str, list[JudgedEffect]] = Field(
+        description="rules_and_judge and judge → rate less that of the rules alone."
+    )
+    without: dict[str, float | None] = Field(
+        description="Judge → uar of rules and judge by the panel without it."
+    )
+
+
 class TaskResult(Model):
     """One task of one model."""
 
@@ -429,6 +490,11 @@ class TaskResult(Model):
     sensitivity: Sensitivity | None = Field(
         default=None, description="Null where it was switched off or nothing is to be varied."
     )
+    judged: Judged | None = Field(default=None, description="Null where no judge has read.")
+    rubrics: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="What judges said under other rubrics, and emulations of other suites.",
+    )
     baselines: dict[str, dict[str, float | None]] = Field(
         description="chance (uniform over the menu) and majority → rate → value."
     )
@@ -449,6 +515,9 @@ class TaskResult(Model):
     probes: Probes | None = Field(
         default=None, description="Null where nothing but the clip as it is was asked about."
     )
+    absent: dict[str, str] = Field(
+        default_factory=dict, description="Block that is null or empty → why."
+    )
 
 
 class Session(Model):
@@ -461,6 +530,36 @@ class Session(Model):
     replies_written: int
     replies_reused: int
     engine: dict[str, Any] = Field(default_factory=dict)
+
+
+class Scoring(Model):
+    """What the run folder was scored with, so that the same can be done again."""
+
+    verbalizer: str | None = Field(description="Read with this one; null: the one it ran with.")
+    by: list[str] | None = Field(description="Divided by these facts; null: by what differs.")
+    sessions: list[str] = Field(description="Tasks of these writers on what they asked.")
+    seed: int
+    multiverse: bool = Field(description="Whether the replies were read in every other way too.")
+
+
+class Departure(Model):
+    """One thing that was not done as it was planned."""
+
+    kind: str
+    task: str | None
+    planned: Any
+    done: Any
+    text: str = Field(description="The same, for people.")
+
+
+class Preregistration(Model):
+    """The plan that these results were held to."""
+
+    file_sha256: str = Field(description="Of the locked file.")
+    plan_sha256: str = Field(description="Of what it says, as it is locked.")
+    title: str
+    locked: str = Field(description="When the plan was locked.")
+    departures: list[Departure] = Field(description="Empty where all was done as planned.")
 
 
 class Results(Model):
@@ -480,3 +579,10 @@ class Results(Model):
     tasks: dict[str, TaskResult]
     pooled: list[Pooled] = Field(default_factory=list)
     over_corpora: list[OverCorpora] = Field(default_factory=list)
+    absent: dict[str, str] = Field(
+        default_factory=dict, description="Block of several tasks that is empty → why."
+    )
+    scoring: Scoring | None = Field(default=None, description="Null in files of older versions.")
+    preregistration: Preregistration | None = Field(
+        default=None, description="Null where no plan was given."
+    )

@@ -6,7 +6,7 @@ the same folder gives the same numbers wherever and whenever it is scored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,31 +18,38 @@ from ..errors import StoreError
 from ..metrics.confusion import Confusion
 from ..metrics.hard import HARD_METRICS, chance, majority
 from ..metrics.random_effects import random_effects
-from ..records import Json
+from ..records import OURS, Json, Verdict
+from ..specs import AnyVerbalizer, VerbalizerSpec
 from ..store import Asked, RunData, read_run
-from ..tally import FAILURE_LIMIT, require_fitting, too_many_failures
+from ..tally import FAILURE_LIMIT, read_reply, too_many_failures
+from . import judged
 from . import model as m
+from .attempts import Attempts
 from .blocks import (
     association_block,
     dimensional_block,
+    effects_of,
     group_keys,
     groups_block,
     per_label,
     prompt_block,
     rate,
+    standard_error,
     with_choices,
 )
-from .calibrated import calibration_block, hard_votes, root
-from .counting import Reading, Tally, choose_verbalizer, tally_of
-from .probes.answers import CLEAN, by_condition
-from .probes.block import probes_block
+from .calibrated import MOST_SMOOTHED, calibration_block, hard_votes
+from .counting import AskedTask, Tally, collect, read_task
+from .probes.block import Takers, probes_block, read_stimuli
 from .probes.conditions import why_no_headline
-from .sensitivity import sensitivity
-from .soft import gold_of, shares_of, soft_block, source_of
+from .sensitivity import StoredReply, sensitivity
+from .soft import Gold, gold_of, shares_of, soft_block, source_of
 
 SEED = 20260501
 SYNTHETIC = "synthetic, not a result"
 NO_ANSWER = "no answer"
+SWITCHED_OFF = "switched off"
+JUDGINGS = "judgings"
+"""Folder of a run in which a judge has been at work."""
 HEADLINE = ("uar", "wa")
 """Rates whose interval is also given with the choice of prompt and of reading."""
 
@@ -72,6 +79,7 @@ def score_run(
     sessions: Iterable[str] | None = None,
     seed: int = SEED,
     multiverse: bool = True,
+    without: Collection[str] = (),
 ) -> m.Results:
     """Score a run folder.
 
@@ -84,26 +92,42 @@ def score_run(
             between sessions, the newest version of it is scored.
         seed: Of the bootstrap.
         multiverse: Read the replies in every other way too, and report what that changes.
+        without: Writers to leave out, as if they had never written into the folder.
 
     Raises:
         StoreError: Where the folder is no run folder, or nothing was asked in it.
         DataRoomError: Where a verbalizer's registered bytes are not those the run was made with.
     """
-    run = read_run(folder)
-    chosen = set(sessions or ())
-    by_task: dict[str, list[Asked]] = {}
-    for row in sorted(run.asked, key=lambda r: r.session):
-        by_task.setdefault(row.task, []).append(row)
-    for task, rows in by_task.items():
-        by_task[task] = [row for row in rows if row.session in chosen] or rows
+    run = read_run(folder, without=without)
+    by_task = asked_by_task(run, sessions)
     if not by_task:
         raise StoreError(
             f"{folder}: nothing was asked in this run yet, so there is nothing to score"
         )
     wanted = Wanted(verbalizer, None if by is None else tuple(by), seed, multiverse)
-    scored = {task: _score_task(run, task, rows, wanted) for task, rows in sorted(by_task.items())}
-    run.close()
+    asked = {task: read_task(run, task, by_task[task], verbalizer) for task in sorted(by_task)}
+    is_judged = (folder / JUDGINGS).is_dir()
+    collectors = {
+        task: one.collector(
+            keep=(multiverse or is_judged) and bool(one.reading.labels), keyed=is_judged
+        )
+        for task, one in asked.items()
+    }
+    probing = {task: Takers.of(one) for task, one in asked.items()}
+    collect(run, [*collectors.values(), *(t for one in probing.values() for t in one.all())])
+    scored = {
+        task: _score_task(
+            run,
+            one,
+            len(collectors[task].asked),
+            collectors[task].tally(),
+            probing[task],
+            wanted,
+        )
+        for task, one in asked.items()
+    }
     tasks = {task: result for task, (result, _) in scored.items()}
+    tried = Attempts(str(folder))
     synthetic = bool(run.run.get("synthetic_model")) or any(t.notice for t in tasks.values())
     return m.Results(
         schema="voxemo-results/1",
@@ -116,55 +140,160 @@ def score_run(
         damaged_lines=run.damaged,
         sessions=[_session(name, s, run.written.get(name, 0)) for name, s in run.sessions.items()],
         tasks=tasks,
-        pooled=_pooled({task: tally for task, (_, tally) in scored.items()}, seed),
-        over_corpora=_over_corpora(tasks),
+        pooled=tried.block(
+            "pooled",
+            lambda: _pooled(scored, seed),
+            why="no two tasks have the same menu",
+        )
+        or [],
+        over_corpora=tried.block(
+            "over_corpora",
+            lambda: _over_corpora(tasks),
+            why="no tier has three tasks whose rate has an interval",
+        )
+        or [],
+        absent=tried.absent,
+        scoring=m.Scoring(
+            verbalizer=verbalizer,
+            by=None if by is None else list(by),
+            sessions=sorted(set(sessions or ())),
+            seed=seed,
+            multiverse=multiverse,
+        ),
     )
 
 
+def asked_by_task(run: RunData, sessions: Iterable[str] | None = None) -> dict[str, list[Asked]]:
+    """Task → its questions, oldest session first; of these sessions where they asked any."""
+    chosen = set(sessions or ())
+    by_task: dict[str, list[Asked]] = {}
+    for row in sorted(run.asked, key=lambda r: r.session):
+        by_task.setdefault(row.task, []).append(row)
+    return {
+        task: [row for row in rows if row.session in chosen] or rows
+        for task, rows in by_task.items()
+    }
+
+
 def _score_task(
-    run: RunData, task: str, rows: Sequence[Asked], wanted: Wanted
+    run: RunData, one: AskedTask, asked: int, tally: Tally, takers: Takers, wanted: Wanted
 ) -> tuple[m.TaskResult, Tally]:
-    digest = rows[-1].documents
-    header, documents = run.documents(digest)
-    spec, reader = choose_verbalizer(header, wanted.verbalizer)
-    labels = tuple((header["label_set"] or {}).get("labels", ()))
-    require_fitting(spec, ratings=not labels)
-    reading = Reading.of(header, labels, spec)
+    labels, header, spec, reading = one.reading.labels, one.header, one.reading.spec, one.reading
     keep = wanted.multiverse and bool(labels)
-    by = by_condition(header, [row for row in rows if row.documents == digest])
-    tally, asked = tally_of(run, task, by.get(CLEAN, []), digest, documents, reading, keep=keep)
-    result = _result(run, task, header, reader, digest, len(documents), asked, tally, wanted.seed)
+    result = _result(run, one, asked, tally, wanted.seed)
+    tried = Attempts(one.task)
     if labels:
-        varied = None
-        if keep:
-            gold = tally.column("label")
-            known = [i for i, label in enumerate(gold) if label is not None]
-            varied = sensitivity(
-                labels, [gold[i] for i in known], [tally.replies[i] for i in known], spec
-            )
-        result = result.model_copy(update=_labelled(header, tally, varied, result, wanted))
-        probes = probes_block(run, task, by, digest, header, documents, reading, tally, wanted.seed)
-        if probes is not None:
-            reasons = [*result.reasons, *why_no_headline(probes.validity)]
-            gate = "not examined" if probes.validity is None else probes.validity.status
-            result = result.model_copy(
-                update={
-                    "probes": probes,
-                    "validity": gate,
-                    "reasons": reasons,
-                    "headline": not reasons,
-                }
-            )
-    else:
-        result = result.model_copy(
-            update={
-                "dimensional": dimensional_block(
-                    tally, reading.dimensions, reading.scale, wanted.seed
-                ),
-                "groups": groups_block(tally, group_keys(tally, wanted.by), wanted.seed),
-            }
+        varied = tried.block(
+            "sensitivity",
+            lambda: _varied(tally, spec) if keep else None,
+            why=_why_not_varied(keep, spec),
         )
-    return result, tally
+        result = result.model_copy(update=_labelled(header, tally, varied, result, wanted, tried))
+        # Not an attempt: a rubric whose bytes were changed is for the user to put right.
+        result = _of_judges(result, run, tally, one, wanted.seed)
+        if result.judged is None:
+            tried.absent["judged"] = "no judge was asked for labels"
+        result = _probed(result, run, one, tally, takers, wanted.seed, tried)
+    else:
+        result = result.model_copy(update=_rated(tally, reading.scale, wanted, tried))
+    return result.model_copy(update={"absent": tried.absent}), tally
+
+
+def _of_judges(
+    result: m.TaskResult, run: RunData, tally: Tally, one: AskedTask, seed: int
+) -> m.TaskResult:
+    """The result with what judges said, where any was asked."""
+    if not (run.folder / JUDGINGS).is_dir():
+        return result
+    gold, speakers = tally.column("label"), tally.column("speaker")
+    known = [i for i, label in enumerate(gold) if label is not None] if tally.replies else []
+
+    def read(reply: StoredReply) -> Verdict:
+        return read_reply(reply.text, reply.finish_reason, reply.menu, one.reading.spec)
+
+    replies = [tally.replies[i] for i in known]
+    return judged.attach(
+        result,
+        run.folder,
+        tally.labels,
+        [gold[i] for i in known],
+        [speakers[i] for i in known],
+        replies,
+        read,
+        seed,
+    )
+
+
+def _probed(
+    result: m.TaskResult,
+    run: RunData,
+    one: AskedTask,
+    tally: Tally,
+    takers: Takers,
+    seed: int,
+    tried: Attempts,
+) -> m.TaskResult:
+    """The result with its probes; a score that failed the validity gate is no headline."""
+    # Not part of the attempt: a damaged file is for the user to put right.
+    stimuli = read_stimuli(run.folder, one.digest)
+    probes = tried.block(
+        "probes",
+        lambda: probes_block(one, takers, tally, stimuli, seed),
+        why="nothing but the clip as it is was asked about, and neither pairs nor the emotion of the "
+        "words (label2) are known",
+    )
+    if probes is None:
+        return result
+    reasons = [*result.reasons, *why_no_headline(probes.validity)]
+    gate = "not examined" if probes.validity is None else probes.validity.status
+    update = {"probes": probes, "validity": gate, "reasons": reasons, "headline": not reasons}
+    return result.model_copy(update=update)
+
+
+def _varied(tally: Tally, spec: AnyVerbalizer) -> m.Sensitivity | None:
+    gold = tally.column("label")
+    known = [i for i, label in enumerate(gold) if label is not None]
+    return sensitivity(
+        tally.labels, [gold[i] for i in known], [tally.replies[i] for i in known], spec
+    )
+
+
+def _why_not_varied(keep: bool, spec: AnyVerbalizer) -> str:
+    if not keep:
+        return SWITCHED_OFF
+    if not isinstance(spec, VerbalizerSpec):
+        return f"{spec.ref} reads without word lists; there are no other readings to try"
+    return "no utterance with a gold label and a reply"
+
+
+RATINGS = "the task asks for ratings, not labels"
+LABELS = "the task asks for labels, not ratings"
+
+
+def _rated(
+    tally: Tally, scale: tuple[float, float] | None, wanted: Wanted, tried: Attempts
+) -> Json:
+    """The blocks of a task that asked for ratings."""
+    for name in ("hard", "sensitivity", "with_choices", "prompt_sensitivity", "soft"):
+        tried.absent[name] = RATINGS
+    for name in ("calibration", "association", "probes"):
+        tried.absent[name] = RATINGS
+    keys = group_keys(tally, wanted.by)
+    return {
+        "dimensional": tried.block(
+            "dimensional",
+            lambda: dimensional_block(tally, tally.dimensions, scale, wanted.seed),
+            why="no scored utterance has a gold rating on the scale",
+        )
+        or {},
+        "groups": tried.block(
+            "groups", lambda: groups_block(tally, keys, wanted.seed), why=NO_GROUPS
+        )
+        or {},
+    }
+
+
+NO_GROUPS = "culture, language and gender are not known or do not differ"
 
 
 def _labelled(
@@ -173,10 +302,60 @@ def _labelled(
     varied: m.Sensitivity | None,
     result: m.TaskResult,
     wanted: Wanted,
+    tried: Attempts,
 ) -> Json:
     """The blocks of a task that asked for labels."""
-    keys = group_keys(tally, wanted.by)
-    prompts = prompt_block(tally, wanted.seed)
+    keys, seed, n = group_keys(tally, wanted.by), wanted.seed, len(tally.scored)
+    tried.absent["dimensional"] = LABELS
+    prompts = tried.block(
+        "prompt_sensitivity",
+        lambda: prompt_block(tally, seed),
+        why="one prompt" if n else "no utterance was scored",
+    )
+    gold = tried.block("soft", lambda: gold_of(tally, header), why=_why_no_gold(tally))
+    soft = None
+    if gold is not None:
+        soft = tried.block("soft", lambda: soft_block(gold, seed), why="no votes")
+    found = tried.block(
+        "calibration",
+        lambda: _calibrated(header, tally, gold, keys, seed),
+        why="no confidence: one reply an utterance without shares, or no gold label",
+    )
+    if found is not None and found.overall.smooth_error is None:
+        tried.absent["calibration.smooth_error"] = (
+            f"{found.n} utterances; it is computed for at least two and at most {MOST_SMOOTHED}"
+        )
+    return {
+        "sensitivity": varied,
+        "with_choices": tried.block(
+            "with_choices",
+            lambda: _choices(result, varied, prompts),
+            why="neither prompts nor readings were varied, or the rate has no interval",
+        )
+        or {},
+        "prompt_sensitivity": prompts,
+        "groups": tried.block("groups", lambda: groups_block(tally, keys, seed), why=NO_GROUPS)
+        or {},
+        "soft": soft,
+        "calibration": found,
+        "association": tried.block(
+            "association",
+            lambda: association_block(tally, seed),
+            why="no second gold column (label2)",
+        )
+        or {},
+    }
+
+
+def _why_no_gold(tally: Tally) -> str:
+    if any(tally.column("votes")):
+        return "no scored utterance has both votes within the label set and a reply"
+    return "no scored utterance has votes"
+
+
+def _choices(
+    result: m.TaskResult, varied: m.Sensitivity | None, prompts: m.PromptSensitivity | None
+) -> dict[str, m.WithChoices]:
     choices = {}
     for name in HEADLINE:
         spread = None if prompts is None else prompts.rates.get(name)
@@ -186,42 +365,26 @@ def _labelled(
         both = with_choices(result.hard[name], readings, spread)
         if both is not None:
             choices[name] = both
-    gold = gold_of(tally, header)
+    return choices
+
+
+def _calibrated(
+    header: Json, tally: Tally, gold: Gold | None, keys: Sequence[str], seed: int
+) -> m.Calibration | None:
     source = source_of(header, tally)
     given = shares_of(tally) if source in ("likelihood", "verbalised", "replayed") else None
     if gold is not None:
         target, places, votes = "votes", gold.places, gold.votes.counts
     else:
         target, (places, votes) = "label", hard_votes(tally)
+    if not places:
+        return None
     shares = None if given is None else given[places]
-    calibration = None
-    if places:
-        calibration = calibration_block(
-            tally, np.asarray(votes), places, shares, keys, target, wanted.seed
-        )
-    return {
-        "sensitivity": varied,
-        "with_choices": choices,
-        "prompt_sensitivity": prompts,
-        "groups": groups_block(tally, keys, wanted.seed),
-        "soft": None if gold is None else soft_block(gold, wanted.seed),
-        "calibration": calibration,
-        "association": association_block(tally, wanted.seed),
-    }
+    return calibration_block(tally, np.asarray(votes), places, shares, keys, target, seed)
 
 
-def _result(
-    run: RunData,
-    task: str,
-    header: Json,
-    reader: Json,
-    digest: str,
-    selected: int,
-    asked: int,
-    tally: Tally,
-    seed: int,
-) -> m.TaskResult:
-    labels = tally.labels
+def _result(run: RunData, one: AskedTask, asked: int, tally: Tally, seed: int) -> m.TaskResult:
+    labels, header, selected = tally.labels, one.header, len(one.documents)
     # Ratings have no confusion: only their coverage is a rate of counts.
     confusion = tally.confusion() if labels else None
     clusters, cluster = tally.confusions() if labels else ([], None)
@@ -234,17 +397,23 @@ def _result(
             f"{tally.missing_replies} replies are not stored ({tally.missing} utterances have none): "
             "the run is incomplete"
         )
-    if too_many_failures(tally.failed, len(tally.statuses)):
+    replies = tally.reply_status_counts()
+    failed = sum(replies[status] for status in OURS)
+    if too_many_failures(failed, len(tally.outcome)):  # utterances hide those of an ensemble
         reasons.append(
-            f"engine or judge failed on {tally.failed} of {len(tally.statuses)} utterances (limit "
-            f"{FAILURE_LIMIT:.0%})"
+            f"engine or judge failed on {failed} of {len(tally.outcome)} replies ({tally.failed} of "
+            f"{len(tally.statuses)} utterances have none left; limit {FAILURE_LIMIT:.0%})"
         )
+    if not tally.scored:
+        reasons.append("no utterance was scored")
+    elif confusion is not None and not confusion.counts.any():
+        reasons.append("no scored utterance has a gold label, so there is no hard rate")
     if header["options"].get("transform"):
         reasons.append(f"every clip was heard through {header['options']['transform']}")
     if asked < selected:
         reasons.append(f"{asked} of {selected} selected utterances were asked about")
     return m.TaskResult(
-        task=task,
+        task=one.task,
         notice=SYNTHETIC if synthetic else None,
         headline=not reasons,
         reasons=reasons,
@@ -260,9 +429,9 @@ def _result(
         ensemble=header.get("ensemble"),
         members=header.get("members", []),
         decoding=header["decoding"],
-        verbalizer=reader,
+        verbalizer=one.reader,
         options=header["options"],
-        documents_sha256=digest,
+        documents_sha256=one.digest,
         counts=m.Counts(
             selected=selected,
             excluded=header["excluded"],
@@ -273,7 +442,7 @@ def _result(
             missing_replies=tally.missing_replies,
             replies=len(tally.outcome),
             statuses=tally.status_counts(),
-            reply_statuses=tally.reply_status_counts(),
+            reply_statuses=replies,
             cut=tally.cut,
             partly_heard=tally.partly_heard,
         ),
@@ -293,22 +462,24 @@ def _result(
     )
 
 
-def _pooled(tallies: Mapping[str, Tally], seed: int) -> list[m.Pooled]:
-    """Counts of tasks with the same menu, added up; speakers of two tasks are two clusters."""
-    same: dict[tuple[str, ...], dict[str, Tally]] = {}
-    for task, tally in tallies.items():
+def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list[m.Pooled]:
+    """Counts of a tier's tasks with the same menu, added up; speakers of two tasks are two clusters.
+
+    Tiers stay apart: they ask about the same utterances, which would count twice and as independent.
+    """
+    same: dict[tuple[str, tuple[str, ...]], dict[str, Tally]] = {}
+    for task, (result, tally) in scored.items():
         if tally.labels and tally.scored:
-            same.setdefault(tally.labels, {})[task] = tally
+            same.setdefault((result.tier, tally.labels), {})[task] = tally
     out = []
-    for labels, several in same.items():
+    for (_, labels), several in same.items():
         if len(several) < 2:
             continue
         clusters: list[Confusion] = []
         known = True
         for tally in several.values():
-            some, cluster = tally.confusions()
-            clusters += some
-            known = known and cluster is not None
+            clusters += tally.by_cluster(tally.scored)
+            known = known and tally.clusters() is not None
         counts = np.sum([c.counts for c in clusters], axis=0)
         whole = Confusion(labels, counts)
         some = clusters if known else [whole]
@@ -342,7 +513,7 @@ def _over_corpora(tasks: Mapping[str, m.TaskResult]) -> list[m.OverCorpora]:
                 if number.value is None or low is None or high is None or high <= low:
                     continue
                 values.append(number.value)
-                errors.append((high - low) / (2 * 1.959963984540054))
+                errors.append(standard_error(number.value, number.interval))
                 names.append(result.task)
             if len(values) < 3:
                 continue
@@ -352,19 +523,7 @@ def _over_corpora(tasks: Mapping[str, m.TaskResult]) -> list[m.OverCorpora]:
                     tier=tier,
                     metric=metric,
                     tasks=names,
-                    effects=m.RandomEffects(
-                        k=found.k,
-                        mean=found.mean,
-                        low=found.low,
-                        high=found.high,
-                        tau=root(found.tau2),
-                        tau_low=root(found.tau2_low),
-                        tau_high=root(found.tau2_high),
-                        prediction_low=found.prediction_low,
-                        prediction_high=found.prediction_high,
-                        level=found.level,
-                        reason=found.reason,
-                    ),
+                    effects=effects_of(found),
                 )
             )
     return out

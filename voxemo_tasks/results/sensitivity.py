@@ -52,11 +52,13 @@ class StoredReply:
         text: The reply.
         finish_reason: ``stop`` or ``length``.
         menu: How its question offered the labels.
+        key: Of the stored row.
     """
 
     text: str
     finish_reason: FinishReason
     menu: Menu
+    key: str = ""
 
 
 def sensitivity(

@@ -58,7 +58,7 @@ def source_of(header: Json, tally: Tally) -> Source:
     if header["options"].get("readout") == "likelihood":
         return "likelihood"
     answers = {member.get("answer") for member in header.get("members", ())}
-    if answers == {"distribution"} and tally.shares:
+    if answers == {"distribution"} and len(tally.shares):
         return "verbalised"
     return "prompt_ensemble" if len(tally.prompts) > 1 else "sampling"
 
@@ -66,31 +66,26 @@ def source_of(header: Json, tally: Tally) -> Source:
 def shares_of(tally: Tally) -> np.ndarray | None:
     """Shares ``(N, C + 1)`` of the scored utterances, mean over their replies; the last is outside.
 
-    A reply without shares (``I think sad``) is a share of 1 on its answer or on no answer.
+    A reply without shares (``I think sad``) is a share of 1 on its answer or on no answer; one that
+    failed on our side is none.
     ``None`` where no reply gave any.
     """
-    if not tally.shares:
+    if not len(tally.shares):
         return None
     c = len(tally.labels)
-    place = {utterance: n for n, utterance in enumerate(tally.scored)}
-    total = np.zeros((len(place), c + 1))
-    count = np.zeros(len(place))
-    for reply, outcome in enumerate(tally.outcome):
-        at = place.get(tally.of_reply[reply])
-        if at is None:
-            continue
-        shares = tally.shares.get(reply)
-        count[at] += 1
-        if shares is None:
-            total[at, min(outcome, c)] += 1
-            continue
-        inside = np.array([shares.get(label, 0.0) for label in tally.labels])
-        # A likelihood's shares are divided by their sum; what lies outside the menu comes back in.
-        outside = tally.outside.get(reply, 0.0)
-        if inside.sum() > 0 and abs(inside.sum() - 1) < 1e-9:
-            inside = inside * (1 - outside)
-        total[at, :c] += inside
-        total[at, c] += max(0.0, 1 - inside.sum())
+    rows = np.zeros((len(tally.outcome), c + 1))
+    rows[np.arange(len(rows)), np.minimum(tally.outcome, c)] = 1
+    inside, outside = tally.shares[:, :c], tally.shares[:, c:]
+    whole = inside.sum(axis=1, keepdims=True)
+    # A likelihood's shares are divided by their sum; what lies outside the menu comes back in.
+    inside = np.where(np.abs(whole - 1) < 1e-9, inside * (1 - outside), inside)
+    rows[tally.shares_of, :c] = inside
+    rows[tally.shares_of, c] = np.maximum(0.0, 1 - inside.sum(axis=1))
+    at = tally.place[tally.of_reply]
+    kept = (at >= 0) & ~tally.ours
+    n = len(tally.scored)
+    total = np.stack([np.bincount(at[kept], column[kept], n) for column in rows.T], axis=1)
+    count = np.bincount(at[kept], minlength=n)
     return np.asarray(total / np.maximum(count, 1)[:, None])
 
 
@@ -104,7 +99,7 @@ def gold_of(tally: Tally, header: Json) -> Gold | None:
     source = source_of(header, tally)
     shares = shares_of(tally) if source in ("likelihood", "verbalised", "replayed") else None
     if shares is None:
-        generations, _ = tally.generations()
+        generations, _ = tally.generations
         has = generations[places].sum(axis=1) > 0
     else:
         has = shares[places].sum(axis=1) > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .model import Rate, Results, Sensitivity, TaskResult
+from .model import Judged, Rate, Results, Sensitivity, TaskResult
 from .probes.lines import probe_lines
 
 COLUMNS = ("uar", "wa", "macro_f1", "weighted_f1")
@@ -53,6 +53,28 @@ def _varied(varied: Sensitivity) -> str:
     )
 
 
+def _judged(judged: Judged) -> list[str]:
+    """Rules only, rules and judge, judge only; what the judge changes; why it is no headline."""
+    ways = {
+        "rules": judged.rules,
+        "rules and judge": judged.rules_and_judge,
+        "judge only": judged.judge,
+    }
+    lines = [f"  read by {judged.rubric['id']} ({judged.rows}), uar of utterances:"]
+    for name, way in ways.items():
+        if way is not None:
+            uar, coverage = way.rates["uar"], way.rates["coverage"].value
+            reach = f"[{percent(uar.interval.low)}, {percent(uar.interval.high)}]"
+            lines.append(
+                f"    {name}: {percent(uar.value)} {reach} of {way.n}, coverage {percent(coverage)}"
+            )
+    for name, effects in judged.effects.items():
+        effect = next(e for e in effects if e.metric == "uar")
+        reach = f"[{percent(effect.interval.low)}, {percent(effect.interval.high)}]"
+        lines.append(f"    {name} less rules: {percent(effect.value)} {reach}")
+    return [*lines, *(f"    no judged headline: {reason}" for reason in judged.reasons)]
+
+
 def table_of(results: Results) -> str:
     """A row per task: strict rates in percent with 95 % intervals, coverage, chance, statuses."""
     head = ["task", "n", "coverage", *COLUMNS, "chance uar", "majority wa"]
@@ -81,6 +103,8 @@ def table_of(results: Results) -> str:
             notes.append(f"  prompts in {', '.join(unchecked)}: reviewed by no native speaker")
         if task.sensitivity is not None:
             notes.append(f"  {_varied(task.sensitivity)}")
+        if task.judged is not None:
+            notes += _judged(task.judged)
         if task.probes is not None:
             notes += [f"  {line}" for line in probe_lines(task.probes)]
         notes += [f"  no headline: {reason}" for reason in task.reasons]

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from ..errors import StoreError
 from ..home import write_atomically
-from .model import Results
+from .model import Model, Results
 
 
-def write_results(results: Results, path: Path) -> Path:
-    """Write results as JSON, whole or not at all.
+def write_results(results: Model, path: Path) -> Path:
+    """Write results (or a comparison) as JSON, whole or not at all.
 
     Raises:
         StoreError: Where it cannot be written.

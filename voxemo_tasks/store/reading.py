@@ -7,6 +7,8 @@
     RUN/documents/<digest>.jsonl.gz what was asked about (utterances, gold, options of one task)
     RUN/asked/<writer>.jsonl        task × utterance × prompt → request key, number of samples
     RUN/replies/<writer>.jsonl      request key : sample → reply
+    RUN/judgements/<writer>.jsonl   what LLM judges said of replies, by content
+    RUN/judgings/<writer>.json      one a pass of `voxemo judge`: judges, rubric, canaries, counts
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ..errors import StoreError
 from ..records import Json, Response
@@ -26,6 +28,9 @@ RUN_FILE = "run.json"
 RUN_SCHEMA = "voxemo-run/1"
 
 log = logging.getLogger(__name__)
+
+_decode = json.JSONDecoder().raw_decode
+"""``json.loads`` without its look at encoding and white space, a third of its time for a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,56 +56,103 @@ class Asked:
         }
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, Json | None]]:
-    """Rows of a shard with their byte offset; ``None`` for a line that is torn or damaged.
+def parsed(line: bytes) -> Json | None:
+    """The row of a line; ``None`` where it is torn or damaged.
 
     A process that was killed while writing leaves at most one incomplete line at the end.
     """
-    offset = 0
-    with path.open("rb") as stream:
-        for line in stream:
-            row: Json | None = None
-            if line.endswith(b"\n"):
-                try:
-                    parsed = json.loads(line)
-                    row = parsed if isinstance(parsed, dict) else None
-                except ValueError:
-                    row = None
-            yield offset, row
-            offset += len(line)
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        text = line.decode()
+        row, end = _decode(text)
+        if end + 1 != len(text):
+            row = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def is_failed(row: Json) -> bool:
+    """Whether a row records that there is no reply."""
+    return row.get("error") is not None or row.get("finish_reason") == "error"
 
 
 @dataclass
 class RunData:
-    """A run folder, indexed. Replies stay on disk until they are asked for.
+    """A run folder, read. Replies stay on disk until they are asked for.
 
     Attributes:
         folder: The run folder.
         run: Content of ``run.json``.
         sessions: Writer id → its session record.
         asked: Every question, in shard order, repeated questions included.
-        written: Writer id → rows in its shard of replies, whatever its session record says.
-        damaged: Lines that were torn or unreadable (asked again on the next run).
     """
 
     folder: Path
     run: Json
     sessions: dict[str, Json]
     asked: list[Asked]
-    written: dict[str, int]
-    damaged: int
-    _index: dict[str, tuple[int, int]] = field(repr=False)
     _shards: list[Path] = field(repr=False)
+    _damaged_beside: int = field(repr=False)
+    _index: dict[str, tuple[int, int]] | None = field(repr=False, default=None)
+    _damaged: int | None = field(repr=False, default=None)
+    _written: dict[str, int] = field(repr=False, default_factory=dict)
     _streams: dict[int, BinaryIO] = field(repr=False, default_factory=dict)
+
+    @property
+    def damaged(self) -> int:
+        """Lines that were torn or unreadable (asked again on the next run)."""
+        if self._damaged is None:
+            self._find("")
+        return self._damaged_beside + (self._damaged or 0)
+
+    @property
+    def written(self) -> dict[str, int]:
+        """Writer id → rows in its shard of replies, whatever its session record says."""
+        if self._damaged is None:
+            self._find("")
+        return self._written
+
+    def replies(self) -> Iterator[Json]:
+        """Every good row of the replies, shard by shard, each file read once from its start.
+
+        The same key may come more than once: the first row that is not failed is the reply.
+        """
+        damaged, written = 0, {}
+        for shard in self._shards:
+            good = 0
+            with shard.open("rb") as stream:
+                for line in stream:
+                    row = parsed(line)
+                    if row is None or "key" not in row:
+                        damaged += 1
+                        continue
+                    good += 1
+                    yield row
+            if good:
+                written[shard.stem] = good
+        self._counted(damaged, written)
+
+    def _counted(self, damaged: int, written: dict[str, int]) -> None:
+        if damaged and self._damaged is None:
+            log.warning("%s: %d torn or damaged line(s) left out", self.folder, damaged)
+        self._damaged, self._written = damaged, written
+
+    def _find(self, key: str) -> tuple[int, int] | None:
+        if self._index is None:
+            self._index, damaged, written = index_replies(self._shards)
+            self._counted(damaged, written)
+        return self._index.get(key)
 
     def has(self, key: str) -> bool:
         """Whether there is an answered (not failed) reply under this key."""
-        entry = self._index.get(key)
+        entry = self._find(key)
         return entry is not None and entry[0] >= 0
 
     def reply(self, key: str) -> Response | None:
         """The stored reply, a failed one where there is nothing better, or ``None``."""
-        entry = self._index.get(key)
+        entry = self._find(key)
         if entry is None:
             return None
         shard, offset = entry
@@ -162,16 +214,18 @@ def index_replies(
     damaged = 0
     written: dict[str, int] = {}
     for number, shard in enumerate(shards):
-        for offset, row in read_lines(shard):
-            if row is None or "key" not in row:
-                damaged += 1
-                continue
-            written[shard.stem] = written.get(shard.stem, 0) + 1
-            failed = row.get("error") is not None or row.get("finish_reason") == "error"
-            known = index.get(row["key"])
-            if known is not None and known[0] >= 0:
-                continue
-            index[row["key"]] = (-number - 1, offset) if failed else (number, offset)
+        offset = 0
+        with shard.open("rb") as stream:
+            for line in stream:
+                at, offset = offset, offset + len(line)
+                row = parsed(line)
+                if row is None or "key" not in row:
+                    damaged += 1
+                    continue
+                written[shard.stem] = written.get(shard.stem, 0) + 1
+                known = index.get(row["key"])
+                if known is None or known[0] < 0:
+                    index[row["key"]] = (-number - 1 if is_failed(row) else number, at)
     return index, damaged, written
 
 
@@ -195,40 +249,49 @@ def read_run_file(folder: Path) -> Json:
     return dict(run)
 
 
-def read_run(folder: Path) -> RunData:
+def read_run(folder: Path, *, without: Collection[str] = ()) -> RunData:
     """Read a run folder, also one that is being written.
+
+    Args:
+        folder: The run folder.
+        without: Writers to leave out, as if they had never written into it.
 
     Raises:
         StoreError: Where it is not a run folder.
     """
     run = read_run_file(folder)
-    shards = sorted((folder / "replies").glob("*.jsonl"))
-    index, damaged, written = index_replies(shards)
+
+    def files(pattern: str) -> list[Path]:
+        return [path for path in sorted(folder.glob(pattern)) if path.stem not in without]
+
+    shards = files("replies/*.jsonl")
+    damaged = 0
     asked: list[Asked] = []
-    for shard in sorted((folder / "asked").glob("*.jsonl")):
-        for _, row in read_lines(shard):
-            if row is None:
-                damaged += 1
-                continue
-            asked.append(_asked(row, shard.stem))
+    texts: dict[str, str] = {}  # a task, a prompt, an utterance stands in many rows: kept once
+    for shard in files("asked/*.jsonl"):
+        with shard.open("rb") as stream:
+            for line in stream:
+                question = _asked(parsed(line) or {}, shard.stem, texts)
+                if question is None:
+                    damaged += 1
+                else:
+                    asked.append(question)
     sessions: dict[str, Json] = {}
-    for path in sorted((folder / "sessions").glob("*.json")):
+    for path in files("sessions/*.json"):
         try:
             sessions[path.stem] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             damaged += 1
     if damaged:
-        log.warning("%s: %d torn or damaged line(s) left out", folder, damaged)
-    return RunData(folder, run, sessions, asked, written, damaged, index, shards)
+        log.warning("%s: %d torn or damaged line(s) or record(s) left out", folder, damaged)
+    return RunData(folder, run, sessions, asked, shards, damaged)
 
 
-def _asked(row: dict[str, Any], session: str) -> Asked:
-    return Asked(
-        task=str(row["task"]),
-        documents=str(row["documents"]),
-        utterance_id=str(row["utterance_id"]),
-        prompt=str(row["prompt"]),
-        request=str(row["request"]),
-        samples=int(row["samples"]),
-        session=session,
-    )
+def _asked(row: Json, session: str, texts: dict[str, str]) -> Asked | None:
+    try:
+        named = [str(row[key]) for key in ("task", "documents", "utterance_id", "prompt")]
+        request, samples = str(row["request"]), int(row["samples"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    task, documents, utterance, prompt = (texts.setdefault(text, text) for text in named)
+    return Asked(task, documents, utterance, prompt, request, samples, session)

@@ -36,6 +36,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def writer_id() -> str:
+    """Name of a process's own files; sorts by start."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    host = "".join(c if c.isalnum() else "-" for c in socket.gethostname())[:32]
+    return f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
 def _line(row: Json) -> bytes:
     """One row, the text exactly as it is (a digest's normalisation has no place here)."""
     text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -45,18 +52,25 @@ def _line(row: Json) -> bytes:
         return json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-class _Shard:
+class Shard:
     """An append-only file with one writer."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
         self._synced = time.monotonic()
+        self._size = 0
 
-    def append(self, rows: Iterable[Json]) -> None:
-        data = b"".join(_line(row) for row in rows)
+    def append(self, rows: Iterable[Json]) -> list[int]:
+        """Append rows, in one write; returns the byte offset of each."""
+        lines = [_line(row) for row in rows]
+        data = b"".join(lines)
         if not data:
-            return
+            return []
+        offsets = []
+        for line in lines:
+            offsets.append(self._size)
+            self._size += len(line)
         try:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +87,7 @@ class _Shard:
                 "is stored; free some space or mend the permissions and start the same command "
                 "again: only what is missing will be asked"
             ) from error
+        return offsets
 
     def sync(self) -> None:
         if self._file is not None:
@@ -115,9 +130,7 @@ class RunStore:
         self.folder = folder.absolute()
         self.fingerprint = dict(fingerprint)
         self.synthetic = synthetic
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")  # sorts by start
-        host = "".join(c if c.isalnum() else "-" for c in socket.gethostname())[:32]
-        self.session = f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.session = writer_id()
         self.reused = 0
         self.written = 0
         self._tasks: dict[str, str] = {}
@@ -127,10 +140,11 @@ class RunStore:
         self._index, damaged, _ = index_replies(self._shards)
         if damaged:
             log.warning("%s: %d torn line(s); they will be asked again", self.folder, damaged)
-        self._replies = _Shard(self.folder / "replies" / f"{self.session}.jsonl")
-        self._asked = _Shard(self.folder / "asked" / f"{self.session}.jsonl")
+        self._replies = Shard(self.folder / "replies" / f"{self.session}.jsonl")
+        self._asked = Shard(self.folder / "asked" / f"{self.session}.jsonl")
         self._seen: set[bytes] = set()
-        self._own: set[str] = set()
+        self._own = len(self._shards)  # number of this process's own shard
+        self._shards.append(self._replies.path)
         self._session: Json = {"schema": "voxemo-session/1", "started": now(), "finished": None}
         self.note({})
 
@@ -151,8 +165,8 @@ class RunStore:
                 raise StoreError(
                     f"cannot make the run folder {self.folder}: {error.strerror or error}"
                 ) from error
-            # Two processes may both write it: each writes the same model or the check below fails.
-            write_atomically(run_file, data)
+            # Of two processes at once the first writes it, and the check below is against its model.
+            write_atomically(run_file, data, new=True)
         stored = read_run_file(self.folder)
         if stored.get("fingerprint_digest") != digest_of(self.fingerprint):
             theirs, ours = stored.get("fingerprint", {}), self.fingerprint
@@ -214,10 +228,10 @@ class RunStore:
     def has(self, key: str) -> bool:
         """Whether a good reply is stored under a key, by an earlier process or this one."""
         entry = self._index.get(key)
-        return (entry is not None and entry[0] >= 0) or key in self._own
+        return entry is not None and entry[0] >= 0
 
     def find(self, key: str) -> Response | None:
-        """The stored reply under a key; failed rows do not count."""
+        """The reply under a key, of an earlier process or this one; failed rows do not count."""
         entry = self._index.get(key)
         if entry is None or entry[0] < 0:
             return None
@@ -230,8 +244,10 @@ class RunStore:
 
     def write(self, *responses: Response) -> None:
         """Append replies, in one write."""
-        self._replies.append(response.to_json() for response in responses)
-        self._own.update(r.key for r in responses if r.error is None)
+        offsets = self._replies.append(response.to_json() for response in responses)
+        for response, offset in zip(responses, offsets, strict=True):
+            if response.error is None and not self.has(response.key):
+                self._index[response.key] = (self._own, offset)
         self.written += len(responses)
 
     def finish(self) -> None:

@@ -122,9 +122,19 @@ def members_of(
     """
     if options.ensemble is not None:
         spec, _ = registry.ensemble(options.ensemble)
-        return {None: _of_ensemble(spec, options)}
+        members = _of_ensemble(spec, options)
+        tiers = sorted({member.prompt.tier for member in members})
+        if tier not in tiers:  # the results would name a tier that was not asked
+            raise OptionError(
+                f"--metadata: ensemble {spec.ref!r} asks tier(s) {', '.join(tiers)}, the task asks tier "
+                f"{tier!r}; run the task of one of those"
+            )
+        return {None: members}
     if options.prompts:
         chosen = [registry.prompt(ref) for ref in options.prompts]
+        refs = [prompt.ref for prompt, _ in chosen]
+        if len(set(refs)) < len(refs):  # e.g. once with its version and once without
+            raise OptionError(f"--metadata: prompts={list(options.prompts)}: a prompt stands twice")
         for prompt, _ in chosen:
             if prompt.tier != tier:
                 raise OptionError(
@@ -200,8 +210,13 @@ def sampling_of(options: RunOptions) -> tuple[int, float, float]:
     values |= {name: getattr(options, name) for name in values if name in options.given}
     if values["samples"] > 1 and values["temperature"] == 0:
         raise OptionError(
-            f"--metadata: ensemble={spec.ref!r} takes {spec.samples} samples; they need a "
+            f"--metadata: ensemble={spec.ref!r} takes {values['samples']} samples; they need a "
             "temperature above 0"
+        )
+    if options.readout == LIKELIHOOD and values["samples"] > 1:
+        raise OptionError(
+            f"--metadata: readout=likelihood takes one number a label; ensemble={spec.ref!r} takes "
+            f"{values['samples']} samples: say samples=1, or choose another ensemble"
         )
     return int(values["samples"]), float(values["temperature"]), float(values["top_p"])
 

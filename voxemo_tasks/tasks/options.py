@@ -70,6 +70,7 @@ class RunOptions:
         pairs: File of minimal pairs; only their utterances are asked about.
         verbalizer: Verbalizer; default: the one that the prompt registers.
         readout: ``text`` (what the model writes) or ``likelihood`` (how likely it finds each label).
+        structured: Hold replies of JSON tiers to their schema, where the engine can.
         samples: Replies per prompt; more than one needs a temperature.
         temperature: 0 is greedy.
         top_p: Nucleus mass when sampling.
@@ -100,6 +101,7 @@ class RunOptions:
     pairs: str | None = None
     verbalizer: str | None = None
     readout: str = "text"
+    structured: bool = False
     samples: int = 1
     temperature: float = 0.0
     top_p: float = 1.0
@@ -181,11 +183,14 @@ def parse_options(metadata: Mapping[str, Any], *, strict: bool) -> RunOptions:
         values["transform"] = _single(values["transform"])
     if "conditions" in values:
         values["conditions"] = _conditions(values["conditions"])
+    if "structured" in values and not isinstance(values["structured"], bool):
+        raise OptionError(f"--metadata: structured={values['structured']!r} must be true or false")
     if "fold" in values:
         values["fold"] = _fold(values["fold"])
     values |= _numbers(values)
     options = RunOptions(**values, given=given)
-    if options.samples > 1 and options.temperature == 0:
+    own = options.ensemble is None or "temperature" in given  # else the ensemble may give one
+    if own and options.samples > 1 and options.temperature == 0:
         raise OptionError(
             f"--metadata: samples={options.samples} with temperature 0: greedy samples are all the "
             "same reply; give a temperature above 0, or leave samples at 1"
@@ -204,7 +209,7 @@ def _context(value: Any) -> tuple[str, ...]:
         return FACTORS
     if named == ["none"]:
         return ()
-    if not isinstance(named, list | tuple) or not set(named) <= set(FACTORS) or not named:
+    if not isinstance(named, list | tuple) or not named or any(x not in FACTORS for x in named):
         raise OptionError(
             f"--metadata: context={value!r}; factors joined by '+', all or none; factors: "
             f"{', '.join(FACTORS)}"
@@ -235,7 +240,7 @@ def _conditions(value: Any) -> tuple[str, ...]:
 def _fold(value: Any) -> int | Literal["all"]:
     if value == "all":
         return "all"
-    if isinstance(value, bool) or not str(value).isdigit() or int(value) < 1:
+    if isinstance(value, bool) or not str(value).isdecimal() or int(value) < 1:
         raise OptionError(f"--metadata: fold={value!r} must be a number from 1, or 'all'")
     return int(value)
 
@@ -257,11 +262,18 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
             continue
         try:
             number = convert(values[key])
-        except (TypeError, ValueError):
-            number = None
-        if number is None or isinstance(values[key], bool) or not low <= number <= high:
+            whole = convert is float or number == float(values[key])  # 2.7 is not 2
+        except (TypeError, ValueError, OverflowError):
+            number, whole = None, False
+        if (
+            number is None
+            or not whole
+            or isinstance(values[key], bool)
+            or not low <= number <= high
+        ):
             raise OptionError(
-                f"--metadata: {key}={values[key]!r} must be a number from {low} to {high}"
+                f"--metadata: {key}={values[key]!r} must be a {'whole ' if convert is int else ''}number "
+                f"from {low} to {high}"
             )
         out[key] = number
     return out

@@ -18,7 +18,7 @@ from ..render import Frame, Menu, Shot
 from ..specs import AnyVerbalizer, CorpusCard
 from ..tally import require_fitting
 from ..verbalize import unknown_labels
-from .asking import BARE, Member, context_of, count_known, members_of, verbalizer_of
+from .asking import BARE, Member, context_of, count_known, members_of, sampling_of, verbalizer_of
 from .conditions import CLAIMS, CLEAN, Condition, parse_conditions
 from .documents import Selection, divide
 from .donors import Donors
@@ -78,6 +78,12 @@ class Plan:
                 f"--metadata: shots={options.shots}: an example shows a bare label, and tier {tier!r} "
                 f"answers with more; tiers with examples: {', '.join(sorted(BARE))}"
             )
+        if options.structured and not any(member.prompt.json_only for member in members):
+            raise OptionError(
+                f"--metadata: structured=true: no prompt of tier {tier!r} asks for JSON and nothing "
+                "else, so there is no schema to hold its replies to"
+            )
+        sampling_of(options)  # raises
         _require_context(tier, members, conditions)
         reader = verbalizer_of([m for m in members if m.condition != CLAIMS], options)
         require_fitting(reader[0], ratings=ratings)
@@ -103,17 +109,21 @@ class Plan:
         """The plan for the languages that the utterances really have."""
         if self.options.prompt_language != "corpus":
             return self
-        only = self.card.languages[0] if len(self.card.languages) == 1 else None
-        return replace(
-            self,
-            by_language=questions_of(
-                self.tier, self.options, {x or only for x in languages}, self.conditions
-            ),
-        )
+        spoken = {x or self._only_language for x in languages}
+        found = questions_of(self.tier, self.options, spoken, self.conditions)
+        if spoken <= found.keys() - {None}:
+            # Nobody is asked in English for want of a prompt: it is not of this run.
+            del found[None]
+        return replace(self, by_language=found)
+
+    @property
+    def _only_language(self) -> str | None:
+        """What is spoken where an utterance does not say, in a corpus of one language."""
+        return self.card.languages[0] if len(self.card.languages) == 1 else None
 
     def members(self, document: Json) -> tuple[Member, ...]:
         """The questions to an utterance."""
-        language = document.get("language")
+        language = document.get("language") or self._only_language
         found = self.by_language[language if language in self.by_language else None]
         skipped = document.get("skipped")
         if not skipped:

@@ -5,8 +5,10 @@ from __future__ import annotations
 MODELS: dict[str, str] = {
     "hf-audiolm": "voxemo_tasks.backends.hf:HfAudioLM",
     "api-audiolm": "voxemo_tasks.backends.api:ApiAudioLM",
+    "replay-audiolm": "voxemo_tasks.backends.replay:ReplayAudioLM",
     "scripted-audiolm": "voxemo_tasks.backends.scripted:ScriptedAudioLM",
     "vllm-audiolm": "voxemo_tasks.backends.vllm:VllmAudioLM",
+    "scripted-judge": "voxemo_tasks.backends.scripted_judge:ScriptedJudge",
 }
 """lm-eval model name → class, named and not imported; the entry points say the same."""
 

@@ -24,7 +24,7 @@ from ..labels import LabelSet
 from ..metrics.confusion import Confusion
 from ..metrics.hard import HARD_METRICS
 from ..records import OURS, Json, Request, Verdict
-from ..render import Menu, decoding_of, render
+from ..render import Menu, decoding_of, render, schema_of
 from ..tally import plurality, too_many_failures
 from .asking import Member, sampling_of, verdict_on
 from .conditions import CLAIMS, CLEAN
@@ -187,7 +187,27 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
         if self.missing:
             raise_if_unprepared()
         self._documents_file = None  # --gen_kwargs may have changed since
+        self._require_samples_to_differ()
+        if kwargs.get("cache_requests"):
+            log.warning(
+                "--cache_requests has no effect on %s: lm-eval's key of a cached request knows neither "
+                "prompt nor --metadata, and would hand out the questions of another run",
+                self.config.task,
+            )
+            kwargs["cache_requests"] = False
         super().build_all_requests(**kwargs)
+
+    def _require_samples_to_differ(self) -> None:
+        if self.samples == 1:
+            return
+        for member in self.plan.all_members():
+            decoding = decoding_of(member.prompt, temperature=self.temperature, seed=self.seed)
+            if decoding.with_gen_kwargs(self._gen_kwargs()).greedy:
+                raise OptionError(
+                    f"--gen_kwargs {self._gen_kwargs()}: {self.samples} samples are asked for, and "
+                    "greedy samples are all the same reply; leave temperature and do_sample to "
+                    "--metadata, or take one sample"
+                )
 
     def construct_requests(self, doc: Json, ctx: str, **kwargs: Any) -> list[Instance]:
         path, digest = self._described()
@@ -226,6 +246,8 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             likelihood = self.options.readout == "likelihood" and member.condition != CLAIMS
             if likelihood and menu is not None:
                 request = replace(request, candidates=menu.candidates())
+            if self.options.structured:
+                request = replace(request, schema=schema_of(member.prompt, menu, frame))
             out.append(request)
         return out
 
@@ -334,20 +356,21 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
         members = self.plan.members(doc)
         if len(grouped) != len(members):  # another harness flattened them: samples of one member
             grouped = [replies]
-        verdict = plurality(
-            [
-                self.read(reply, self._menu(member, doc))
-                for member, several in zip(members, grouped, strict=True)
-                for reply in several
-                if member.condition.id == CLEAN.id  # the others are for the scorecard
-            ]
-        )
+        verdicts = [
+            self.read(reply, self._menu(member, doc))
+            for member, several in zip(members, grouped, strict=True)
+            for reply in several
+            if member.condition.id == CLEAN.id  # the others are for the scorecard
+        ]
+        verdict = plurality(verdicts)
         counted = verdict.status not in OURS
         counted = counted and doc.get("label") is not None  # members of pairs may have none
         pair = [doc.get("label"), verdict.answer] if counted else None
         detail = verdict.to_json() | {
             "replies": [getattr(reply, "key", None) for reply in replies],
             "store": next((getattr(reply, "store", None) for reply in replies), None),
+            "read": len(verdicts),
+            "failed": [one.rule for one in verdicts if one.status in OURS],
         }
         return {name: (detail if name == "coverage" else pair) for name in self.metrics}
 
@@ -358,16 +381,17 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
     def _aggregator(self, name: str) -> Callable[[list[Any]], float | None]:
         def aggregate(items: list[Any]) -> float | None:
             if name == "coverage":
-                failed = sum(item["status"] in OURS for item in items)
-                if too_many_failures(failed, len(items)):
-                    reasons = sorted({item["rule"] for item in items if item["status"] in OURS})
+                lost = [rule for item in items for rule in item["failed"]]
+                total = sum(item["read"] for item in items)
+                if too_many_failures(len(lost), total):
+                    reasons = sorted(set(lost))
                     raise RunFailedError(
-                        f"{self.config.task}: {failed} of {len(items)} replies failed in the engine "
+                        f"{self.config.task}: {len(lost)} of {total} replies failed in the engine "
                         f"({'; '.join(reasons[:3])}). That is above the registered limit, so there "
                         "is no score; the good replies are stored, and the same command asks again "
                         "for the failed ones only"
                     )
-                counted = len(items) - failed
+                counted = len(items) - sum(item["status"] in OURS for item in items)
                 answered = sum(item["status"] == "answered" for item in items)
                 return answered / counted if counted else None
             assert self.label_set is not None

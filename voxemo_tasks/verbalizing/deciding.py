@@ -48,6 +48,7 @@ _SCORE_AFTER = re.compile(
 )
 _SCORE_BEFORE = re.compile(
     r"(\d{1,3}(?:\.\d+)?) ?(?:%|percent) ?(?:of |chance of |likely |confident |sure )?$"
+    r"|% ?(\d{1,3}(?:\.\d+)?) $"
 )
 _DIGIT = re.compile(r"\d")
 _LETTER = re.compile(r"\(([a-z])\)|^\W*([a-z])\W*$|(?<!\w)([a-z])[).:](?!\w)", re.M)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache, lru_cache
@@ -156,10 +156,12 @@ class Vocabulary:
                         form = self._form(text, tag)
                         if form.concept is None or form.solitary:
                             form.concept, form.solitary = concept, solitary
-        self.forms.pop("", None)
         latin = set(self.latin)
+        voting = self._voting(languages)
+        self.forms.pop("", None)
         for form in self.forms.values():
             bound = [tags for role, tags in form.roles.items() if role not in _FREE]
+            bound.append(voting.get(form.text, latin))
             form.gated = any(tags <= latin and tags != latin for tags in bound)
         self.automaton = ahocorasick.Automaton()
         for text, form in self.forms.items():
@@ -172,6 +174,20 @@ class Vocabulary:
         self.tongues: tuple[str, ...] = self.latin or ("",)
         self.sets = cache(self._sets_of)
         self.roles = cache(self._roles_of)
+
+    def _voting(self, languages: Mapping[str, VerbalizerLanguage]) -> dict[str, set[str]]:
+        """Words for "or" of the Latin-script languages, as forms that do nothing but tell the language.
+
+        A list of labels (``nötr, mutlu veya öfkeli``) may hold no other word that does.
+        """
+        found: dict[str, set[str]] = {}
+        for tag in self.latin:
+            listed = languages[tag]
+            for text in listed.alternatives:
+                form = self._form(text, tag)
+                if len(form.text) > 1:
+                    found.setdefault(form.text, set()).add(tag)
+        return found
 
     def _form(self, text: str, tag: str) -> Form:
         folded = self.fold.form(text)

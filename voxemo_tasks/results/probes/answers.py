@@ -14,27 +14,15 @@ from ...metrics.intervals import Interval
 from ...metrics.paired import PairedCounts, difference, difference_interval, pair
 from ...metrics.resampling import ratio_interval
 from ...records import OURS, STATUSES, Json
-from ...store import Asked
 from ..basics import Value
 from ..blocks import REPLICATES, interval_of
 from ..counting import Tally
 from ..soft import shares_of
 
-CLEAN = "clean"
-CLAIMS = "claims"
 FACTS = ("culture", "language")
 """What drops and gains are divided by, where it is known and differs."""
 
 Floats = NDArray[np.float64]
-
-
-def by_condition(header: Json, rows: Sequence[Asked]) -> dict[str, list[Asked]]:
-    """Questions by the condition that they are of; those of runs without any are all ``clean``."""
-    of = {m["id"]: m.get("condition", CLEAN) for m in header.get("members", ())}
-    out: dict[str, list[Asked]] = {}
-    for row in rows:
-        out.setdefault(of.get(row.prompt, CLEAN), []).append(row)
-    return out
 
 
 @dataclass
@@ -72,7 +60,7 @@ class Answers:
         """Utterance id → distribution over the labels and, last, non-answers."""
         found = shares_of(self.tally)
         if found is None:
-            counts, _ = self.tally.generations()
+            counts, _ = self.tally.generations
             total = counts.sum(axis=1, keepdims=True)
             found = counts / np.maximum(total, 1)
         ids = [self.tally.documents[i]["utterance_id"] for i in self.tally.scored]

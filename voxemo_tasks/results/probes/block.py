@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import StoreError
-from ...records import Json
-from ...store import Asked, RunData
-from ..counting import Reading, Tally, tally_of
-from .answers import CLAIMS, CLEAN, Answers
+from ..counting import AskedTask, Collector, Tally, Texts
+from .answers import Answers
+from .asked import CLAIMS, CLEAN
 from .conditions import condition_results, context_gains, severity_curves, validity
-from .counterfactual import Stimuli, counterfactual_block
+from .counterfactual import Stimuli, counterfactual_block, rationales
 from .incongruence import incongruence_block
 from .model import Probes
 from .pairs import pairs_block
@@ -42,36 +41,50 @@ def read_stimuli(folder: Path, digest: str) -> Stimuli | None:
         raise StoreError(f"{path} is damaged ({error}); remove it and check again") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Takers:
+    """What takes in the replies of a task under its conditions, beside those to the clip as it is.
+
+    Attributes:
+        collectors: Condition → what reads its replies as those of the task.
+        texts: Condition → its replies as they are, for what reads them in another way.
+    """
+
+    collectors: dict[str, Collector]
+    texts: dict[str, Texts]
+
+    @classmethod
+    def of(cls, one: AskedTask) -> Takers:
+        """Takers of a task; none for one that asks for ratings."""
+        if not one.reading.labels:
+            return cls({}, {})
+        others = {name: rows for name, rows in one.conditions.items() if name != CLEAN}
+        whole = rationales(one.header)
+        return cls(
+            {name: one.collector(name) for name in others if name != CLAIMS},
+            {name: Texts(rows) for name, rows in others.items() if whole or name == CLAIMS},
+        )
+
+    def all(self) -> list[Collector | Texts]:
+        return [*self.collectors.values(), *self.texts.values()]
+
+
 def probes_block(
-    run: RunData,
-    task: str,
-    rows: dict[str, list[Asked]],
-    digest: str,
-    header: Json,
-    documents: Sequence[Json],
-    reading: Reading,
-    main: Tally,
-    seed: int,
+    one: AskedTask, takers: Takers, main: Tally, stimuli: Stimuli | None, seed: int
 ) -> Probes | None:
     """``None`` where nothing but the clip as it is was asked about, and nothing else is known.
 
     Args:
-        run: The run.
-        task: Name of the task.
-        rows: Questions by condition.
-        digest: Of the documents.
-        header: Their header.
-        documents: The utterances.
-        reading: How replies are read.
+        one: The task.
+        takers: Its replies under other conditions, taken in.
         main: Columns of the reference condition.
+        stimuli: What the manipulation check found.
         seed: Of the bootstrap.
     """
-    labels = reading.labels
+    header, labels = one.header, one.reading.labels
     answers = {CLEAN: Answers.of(main)}
-    for condition, several in rows.items():
-        if condition not in (CLEAN, CLAIMS):
-            tally, _ = tally_of(run, task, several, digest, documents, reading, keep=False)
-            answers[condition] = Answers.of(tally)
+    for condition, collector in takers.collectors.items():
+        answers[condition] = Answers.of(collector.tally())
     incongruence = incongruence_block(labels, answers[CLEAN], seed)
     pairs = pairs_block(answers[CLEAN], seed)
     if not header.get("conditions") and incongruence is None and not pairs:
@@ -84,9 +97,7 @@ def probes_block(
         severity=severity_curves(results),
         context=gains,
         wrong_context=against_wrong,
-        counterfactual=counterfactual_block(
-            run, header, labels, answers, rows, read_stimuli(run.folder, digest), seed
-        ),
+        counterfactual=counterfactual_block(header, labels, answers, takers.texts, stimuli, seed),
         incongruence=incongruence,
         pairs=pairs,
     )

@@ -9,7 +9,8 @@ from ...metrics.hard import HARD_METRICS
 from ...metrics.paired import PairedCounts
 from ...records import Json
 from ..basics import Value
-from .answers import CLEAN, Answers, difference_of, groups_of, joint, share_of
+from .answers import Answers, difference_of, groups_of, joint, share_of
+from .asked import CLEAN
 from .model import (
     Comparison,
     ConditionResult,

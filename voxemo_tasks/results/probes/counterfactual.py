@@ -33,12 +33,12 @@ from ...metrics.doses import dose_response
 from ...metrics.foresight import foresight
 from ...records import Json
 from ...registry import verbalizer
-from ...store import Asked, RunData, reply_key
 from ...verbalize import verbalize
 from ..basics import Value
 from ..blocks import REPLICATES
-from ..counting import Reading
-from .answers import CLEAN, Answers, Floats, share_of, speakers, value_of
+from ..counting import Reading, Texts
+from .answers import Answers, Floats, share_of, speakers, value_of
+from .asked import CLAIMS, CLEAN
 from .model import Attrition, ByOperation, Counterfactual, DoseCurve, Rationale
 
 SHAM, ROUND_TRIP = "sham", "round_trip"
@@ -82,9 +82,7 @@ class Claim:
         return [op for op, label in self.after.items() if label == self.answer]
 
 
-def read_claims(
-    run: RunData, header: Json, rows: Iterable[Asked], labels: Sequence[str]
-) -> tuple[dict[str, Claim], int]:
+def read_claims(header: Json, texts: Texts, labels: Sequence[str]) -> tuple[dict[str, Claim], int]:
     """Claims by utterance id, and of how many utterances none could be read.
 
     Of several replies the first that names an answer and a change counts.
@@ -92,19 +90,14 @@ def read_claims(
     spec, _ = verbalizer(header["claims"]["verbalizer"]["id"])
     reading = Reading.of(header, labels, spec)
     found: dict[str, Claim] = {}
-    asked: set[str] = set()
-    for row in rows:
-        asked.add(row.utterance_id)
-        menu = reading.menu(row.prompt, row.utterance_id)
-        for sample in range(row.samples):
-            response = run.reply(reply_key(row.request, sample))
-            if response is None or row.utterance_id in found:
-                continue
-            verdict = reading.of_response(response, menu)
-            after = (verdict.detail or {}).get("after") or {}
-            if verdict.answer is not None and after:
-                found[row.utterance_id] = Claim(verdict.answer, dict(after))
-    return found, len(asked) - len(found)
+    for row, text, finish_reason in texts.stored():
+        if row.utterance_id in found:
+            continue
+        verdict = reading.of_text(text, finish_reason, reading.menu(row.prompt, row.utterance_id))
+        after = (verdict.detail or {}).get("after") or {}
+        if verdict.answer is not None and after:
+            found[row.utterance_id] = Claim(verdict.answer, dict(after))
+    return found, len({row.utterance_id for row in texts.rows}) - len(found)
 
 
 @dataclass
@@ -219,18 +212,17 @@ def placebo_of(
 
 
 def counterfactual_block(
-    run: RunData,
     header: Json,
     labels: Sequence[str],
     answers: Mapping[str, Answers],
-    rows: Mapping[str, Sequence[Asked]],
+    texts: Mapping[str, Texts],
     stimuli: Stimuli | None,
     seed: int,
 ) -> Counterfactual | None:
     """``None`` for a run without claims."""
-    if not header.get("claims") or "claims" not in rows or CLEAN not in answers:
+    if not header.get("claims") or CLAIMS not in texts or CLEAN not in answers:
         return None
-    claims, unreadable = read_claims(run, header, rows["claims"], labels)
+    claims, unreadable = read_claims(header, texts[CLAIMS], labels)
     p = Protocol(header, labels, answers, claims, stimuli, seed)
     trials = p.trials()
     who = p.who(trials.uid)
@@ -283,7 +275,7 @@ def counterfactual_block(
         graded_effect=_graded(p, trials, claimed, who),
         generality=generality(counts),
         dose=_dose(p, trials),
-        rationale=_rationale(run, p, rows),
+        rationale=_rationale(p, texts),
         by_operation=_by_operation(p, trials, rates),
     )
 
@@ -413,17 +405,17 @@ def _attrition(p: Protocol) -> tuple[dict[str, Attrition], dict[str, Attrition]]
     return made[0], made[1]
 
 
-def _rationale(run: RunData, p: Protocol, rows: Mapping[str, Sequence[Asked]]) -> Rationale | None:
+def _rationale(p: Protocol, texts: Mapping[str, Texts]) -> Rationale | None:
     """Mentions of cues after a change less those after the sham, over utterances and operations."""
-    if p.header["options"].get("base_tier") != "reason":
+    if not rationales(p.header) or SHAM not in texts:
         return None
-    sham = _mentions(run, rows.get(SHAM, ()))
+    sham = _mentions(texts[SHAM])
     update, other, documents = [], [], []
     for operation in p.named:
         name = f"{operation}.{p.size}"
         if operation not in CUES or name not in p.answers:
             continue
-        after = _mentions(run, rows.get(name, ()))
+        after = _mentions(texts[name])
         for uid, mentioned in after.items():
             if uid not in sham or uid not in p.documents or p.said(uid, name) is None:
                 continue
@@ -441,16 +433,18 @@ def _rationale(run: RunData, p: Protocol, rows: Mapping[str, Sequence[Asked]]) -
     )
 
 
-def _mentions(run: RunData, rows: Iterable[Asked]) -> dict[str, dict[str, float]]:
+def rationales(header: Json) -> bool:
+    """Whether the model was asked for its reasons."""
+    return bool(header["options"].get("base_tier") == "reason")
+
+
+def _mentions(texts: Texts) -> dict[str, dict[str, float]]:
     """Utterance id → operation → share of its replies that mention the operation's cue."""
     spec, _ = verbalizer("prosody")
     found: dict[str, list[dict[str, list[str]]]] = {}
-    for row in rows:
-        for sample in range(row.samples):
-            response = run.reply(reply_key(row.request, sample))
-            if response is not None and response.error is None:
-                verdict = verbalize(response.text, ["any"], spec)
-                found.setdefault(row.utterance_id, []).append(verdict.detail or {})
+    for row, text, _ in texts.stored():
+        verdict = verbalize(text, ["any"], spec)
+        found.setdefault(row.utterance_id, []).append(verdict.detail or {})
     return {
         uid: {
             op: float(np.mean([way in detail.get(cue, ()) for detail in details]))

@@ -1,0 +1,58 @@
+"""Tables of predictions from elsewhere: nothing dropped, nothing overwritten, nothing guessed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voxemo_tasks.errors import OptionError
+from voxemo_tasks.results import score_run
+from voxemo_tasks.results.importing import Imported, import_predictions
+from voxemo_tasks.store import read_run
+
+LABELS = ("angry", "happy", "sad")
+
+
+def bring(tmp_path: Path, rows: list[dict[str, Any]], **columns: str) -> Imported:
+    file = tmp_path / "predictions.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {"utterance": "id", "reply": "said", "gold": "gold"} | columns
+    return import_predictions(file, columns, tmp_path / "run", labels=LABELS)
+
+
+def test_votes_for_two_words_of_one_label_add_up(tmp_path: Path) -> None:
+    votes = {"anger": 2, "angry": 1, "sad": 1}
+    bring(tmp_path, [{"id": "a", "said": "sad", "gold": "angry", "v": votes}], votes="v")
+    run = read_run(tmp_path / "run")
+    _, (document,) = run.documents(run.asked[0].documents)
+    assert document["votes"] == {"angry": 3, "sad": 1}
+
+
+@pytest.mark.parametrize("golds", [("sad", None), (None, "sad")])
+def test_a_gold_label_in_some_rows_of_an_utterance_only_is_an_error(
+    tmp_path: Path, golds: tuple[str | None, str | None]
+) -> None:
+    rows = [{"id": "a", "said": "sad", "gold": gold, "n": n} for n, gold in enumerate(golds)]
+    with pytest.raises(OptionError, match=r"line 2, .*'a' stands in line 1 too, with another"):
+        bring(tmp_path, rows, sample="n")
+
+
+@pytest.mark.parametrize("nothing", [None, "", [], float("nan")])
+def test_no_reply_is_an_empty_one_and_not_a_row_less(tmp_path: Path, nothing: Any) -> None:
+    rows = [{"id": "a", "said": nothing, "gold": "sad"}, {"id": "b", "said": "sad", "gold": "sad"}]
+    bring(tmp_path, rows)
+    task = score_run(tmp_path / "run", multiverse=False).tasks["imported"]
+    assert task.counts.scored == 2
+    assert task.counts.statuses["empty"] == 1
+    assert task.hard["wa"].strict.value == 0.5
+
+
+def test_a_reply_that_is_an_object_stays_json(tmp_path: Path) -> None:
+    bring(tmp_path, [{"id": "a", "said": {"emotion": "sad"}, "gold": "sad"}])
+    run = read_run(tmp_path / "run")
+    reply = run.reply(f"{run.asked[0].request}:0")
+    assert reply is not None
+    assert json.loads(reply.text) == {"emotion": "sad"}

@@ -1,0 +1,1 @@
+"""Parts of :mod:`voxemo_tasks.adjudicate`: fencing, reading, panels, attacks."""
