@@ -630,7 +630,7 @@ def test_datasets_is_imported_only_for_a_dataset() -> None:
 
 def test_the_emotion_of_the_words(own: Own, root: Path) -> None:
     """Canonical where the card has it, as it stands where not."""
-    own("manifest_file")
+    own("manifest")
     rows = [
         {"utterance_id": "u1", "path": "a b/1.wav", "raw_label": "A", "text_label": "S"},
         {"utterance_id": "u2", "path": "é.wav", "raw_label": "S", "text_label": "shame"},

@@ -221,11 +221,11 @@ def groups_block(tally: Tally, keys: Sequence[str], seed: int) -> dict[str, m.Gr
         if tally.labels:
             confusions = {group: tally.by_cluster(some) for group, some in sorted(rows.items())}
             for metric in ("uar", "wa", "coverage"):
-                rates[metric] = _gaps(
+                rates[metric] = gaps_of(
                     rate_gaps(confusions, metric, replicates=REPLICATES, seed=seed), seed
                 )
         refused = {group: _refusals(tally, some) for group, some in sorted(rows.items())}
-        rates["refusal"] = _gaps(share_gaps(refused, replicates=REPLICATES, seed=seed), seed)
+        rates["refusal"] = gaps_of(share_gaps(refused, replicates=REPLICATES, seed=seed), seed)
         out[key] = m.Groups(unknown=unknown, rates=rates)
     return out
 
@@ -239,7 +239,8 @@ def _refusals(tally: Tally, rows: Sequence[int]) -> np.ndarray:
     return np.array([counts[s] for s in sorted(counts)], dtype=np.int64)
 
 
-def _gaps(found: GroupGaps, seed: int) -> m.Gaps:
+def gaps_of(found: GroupGaps, seed: int) -> m.Gaps:
+    """Gaps between groups as the results have them."""
     return m.Gaps(
         groups=[
             m.GroupRate(

@@ -16,6 +16,7 @@ import numpy as np
 from .. import __version__
 from ..errors import StoreError
 from ..metrics.confusion import Confusion
+from ..metrics.gaps import rate_gaps
 from ..metrics.hard import HARD_METRICS, chance, majority
 from ..metrics.random_effects import random_effects
 from ..records import Json
@@ -23,8 +24,10 @@ from ..store import Asked, RunData, read_run
 from ..tally import FAILURE_LIMIT, require_fitting, too_many_failures
 from . import model as m
 from .blocks import (
+    REPLICATES,
     association_block,
     dimensional_block,
+    gaps_of,
     group_keys,
     groups_block,
     per_label,
@@ -320,6 +323,18 @@ def _pooled(tallies: Mapping[str, Tally], seed: int) -> list[m.Pooled]:
                 hard={
                     name: rate(name, whole, some, "speaker" if known else None, seed)
                     for name in HARD_METRICS
+                },
+                gaps={
+                    metric: gaps_of(
+                        rate_gaps(
+                            {task: tally.confusions()[0] for task, tally in several.items()},
+                            metric,
+                            replicates=REPLICATES,
+                            seed=seed,
+                        ),
+                        seed,
+                    )
+                    for metric in HEADLINE
                 },
             )
         )
