@@ -626,3 +626,19 @@ def test_datasets_is_imported_only_for_a_dataset() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_emotion_of_the_words(own: Own, root: Path) -> None:
+    """Canonical where the card has it, as it stands where not."""
+    own("manifest")
+    rows = [
+        {"utterance_id": "u1", "path": "a b/1.wav", "raw_label": "A", "text_label": "S"},
+        {"utterance_id": "u2", "path": "é.wav", "raw_label": "S", "text_label": "shame"},
+    ]
+    rows = [row | {"synthesis": "human"} for row in rows]
+    (root / "manifest.csv").write_text(as_csv(rows), encoding="utf-8")
+    found = taken(root)
+    assert [(u.label, u.text_label, u.synthesis) for u in found] == [
+        ("angry", "sad", "human"),
+        ("sad", "shame", "human"),
+    ]

@@ -79,6 +79,9 @@ def test_pairs_of_mini(ask: Callable[..., TaskResult], tmp_path: Path) -> None:
             {"path": b.path, "reply": after(first, 1) if i % 2 == 0 else first},
         ]
     file = write(tmp_path / "pairs.csv", "".join(rows))
+    some = ask(said, metadata={"pairs": file}, limit=6, name="some")
+    assert some.probes is not None
+    assert (some.probes.pairs[0].pairs, some.probes.pairs[0].incomplete) == (3, 0)
     result = ask(said, metadata={"pairs": file})
     assert result.counts.asked == 20
     assert result.probes is not None

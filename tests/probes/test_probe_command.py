@@ -114,3 +114,26 @@ def test_a_probe_from_the_command_line(
     result = read_results(path).tasks["voxemo_mini_direct"]
     assert result.probes is not None
     assert len(result.probes.conditions) == 8
+
+
+def test_two_corpora_against_each_other(home: Path, tmp_path: Path, script: Any) -> None:
+    for corpus in ("mini", "mini_pairs"):
+        prepare(corpus, None, progress=False)
+    file = script({"path": "mini_en_001.flac", "reply": "angry"}, {"reply": "neutral"})
+    status = main(
+        ["probe", "incongruence", "--corpus", "mini,mini_pairs", "--model", "scripted-audiolm",
+         "--model_args", f"replies={file}", "--output_path", str(tmp_path / "out"),
+         "--no-sensitivity"]
+    )  # fmt: skip
+    assert status == 0
+    (path,) = (tmp_path / "out").glob("*/results.json")
+    results = read_results(path)
+    (pooled,) = results.pooled
+    found = {group.group: group.value for group in pooled.gaps["wa"].groups}
+    assert found == {name: task.hard["wa"].strict.value for name, task in results.tasks.items()}
+    assert found["voxemo_mini_pairs_direct"] == pytest.approx(30 / 36)
+    assert pooled.gaps["wa"].gap is None  # 36 clips are too few to be called best
+    assert (
+        results.tasks["voxemo_mini_pairs_direct"].groups == {}
+        or "synthesis" not in results.tasks["voxemo_mini_pairs_direct"].groups
+    )  # one synthesizer is no division

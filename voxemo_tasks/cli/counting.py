@@ -190,7 +190,8 @@ def _count_prepared(
         asked.look_at(document)
     ids, seconds = manifest.column("utterance_id"), manifest.column("duration_s")
     for row in rows:
-        asked.take(languages[row], float(seconds[row] or ASSUMED_CLIP_S))
+        left_out = {} if donors is None else donors.of(manifest.row(row)).get("skipped", {})
+        asked.take(languages[row], float(seconds[row] or ASSUMED_CLIP_S), left_out)
     clips = {ids[row]: float(seconds[row] or ASSUMED_CLIP_S) for row in rows}
     return Counted(task, card.id, "prepared", clips, asked.questions())
 
@@ -270,9 +271,11 @@ class _Asking:
             seen.bare.append(of_clip)
             self._longest_text = max(self._longest_text, seen.text[-1])
 
-    def take(self, language: str | None, seconds: float) -> None:
-        """Count the requests of one utterance."""
-        for member in self._plan.members({"language": language}):
+    def take(
+        self, language: str | None, seconds: float, skipped: Mapping[str, str] | None = None
+    ) -> None:
+        """Count the requests of one utterance, but for conditions that cannot be had."""
+        for member in self._plan.members({"language": language, "skipped": skipped}):
             seen = self._seen.get(member.id)
             if seen is None:  # a language that is rare: as the others
                 text = _mean([x for m in self._seen.values() for x in m.text])

@@ -270,12 +270,12 @@ def groups_block(tally: Tally, keys: Sequence[str], seed: int) -> dict[str, m.Gr
         if tally.labels:
             confusions = {group: tally.by_cluster(some) for group, some in sorted(rows.items())}
             for metric in ("uar", "wa", "coverage"):
-                rates[metric] = _gaps(
+                rates[metric] = gaps_of(
                     rate_gaps(confusions, metric, replicates=REPLICATES, seed=seed), speakers, seed
                 )
         refused = {group: _refusals(tally, some) for group, some in sorted(rows.items())}
         found = share_gaps(refused, replicates=REPLICATES, seed=seed)
-        rates["refusal"] = _gaps(found, speakers, seed)
+        rates["refusal"] = gaps_of(found, speakers, seed)
         out[key] = m.Groups(unknown=unknown, rates=rates)
     return out
 
@@ -292,7 +292,7 @@ def _refusals(tally: Tally, rows: Sequence[int]) -> np.ndarray:
     return np.array([counts[s] for s in sorted(counts)], dtype=np.int64)
 
 
-def _gaps(found: GroupGaps, speakers: Mapping[str, bool], seed: int) -> m.Gaps:
+def gaps_of(found: GroupGaps, speakers: Mapping[str, bool], seed: int) -> m.Gaps:
     """Gaps as the results have them; ``speakers``: the groups of which all speakers are known."""
     every = "speaker" if all(speakers.values()) else None
     return m.Gaps(

@@ -386,6 +386,10 @@ class Pooled(Model):
     labels: list[str]
     n: int
     hard: dict[str, Rate]
+    gaps: dict[str, Gaps] = Field(
+        default_factory=dict,
+        description="Between the tasks: human against synthesised speech, say; unpaired.",
+    )
 
 
 class OverCorpora(Model):

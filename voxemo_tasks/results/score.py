@@ -16,6 +16,7 @@ import numpy as np
 from .. import __version__
 from ..errors import StoreError
 from ..metrics.confusion import Confusion
+from ..metrics.gaps import rate_gaps
 from ..metrics.hard import HARD_METRICS, chance, majority
 from ..metrics.random_effects import random_effects
 from ..records import OURS, Json, Verdict
@@ -26,9 +27,11 @@ from . import judged
 from . import model as m
 from .attempts import Attempts
 from .blocks import (
+    REPLICATES,
     association_block,
     dimensional_block,
     effects_of,
+    gaps_of,
     group_keys,
     groups_block,
     per_label,
@@ -491,6 +494,19 @@ def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list
                 hard={
                     name: rate(name, whole, some, "speaker" if known else None, seed)
                     for name in HARD_METRICS
+                },
+                gaps={
+                    metric: gaps_of(
+                        rate_gaps(
+                            {task: tally.confusions()[0] for task, tally in several.items()},
+                            metric,
+                            replicates=REPLICATES,
+                            seed=seed,
+                        ),
+                        {task: tally.clusters() is not None for task, tally in several.items()},
+                        seed,
+                    )
+                    for metric in HEADLINE
                 },
             )
         )

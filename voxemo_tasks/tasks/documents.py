@@ -181,7 +181,8 @@ def select(
         if error is not None:
             excluded["file unusable"] += 1
         elif paired is not None:  # what is asked of a pair needs no gold label
-            chosen.append((hash_order(card.id, uid), row))
+            first = paired[uid][0]  # members of a pair stand together, so that --limit keeps pairs
+            chosen.append((hash_order(card.id, f"{first['dimension']}:{first['pair']}"), row))
         elif label_set is None:
             if all(rating is None for rating in ratings[row]):
                 excluded["no rating"] += 1

@@ -21,6 +21,8 @@ from .asking import context_of
 from .conditions import WORDED, Condition, drawn, in_share
 
 BABBLE_VOICES = 4
+TRIES = 2000
+"""Partners that are looked at for a swap; who finds none among so many keeps what was drawn."""
 
 
 def derangement(
@@ -52,7 +54,7 @@ def derangement(
             if not avoided(i, giver[i]):
                 continue
             start = int(rng.integers(n))
-            for step in range(n):
+            for step in range(min(n, TRIES)):
                 j = (start + step) % n
                 if not avoided(i, giver[j]) and not avoided(j, giver[i]):
                     giver[i], giver[j] = giver[j], giver[i]
@@ -147,6 +149,9 @@ class Donors:
         """Whole files of others: four other speakers', or one in another language."""
         wanted = BABBLE_VOICES if kind == "babble" else 1
         of, n = self._of, len(self._rows)
+        fact = "speaker" if kind == "babble" else "language"
+        if len(set(of[fact])) <= wanted:  # none can be found: no need to look through a corpus
+            return []
         start = drawn(self._seed, kind, of["utterance_id"][place]) % n
         chosen: list[int] = []
         voices: set[object] = {of["speaker"][place]}

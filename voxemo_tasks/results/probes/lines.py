@@ -43,7 +43,8 @@ def probe_lines(probes: Probes) -> list[str]:
         lines.append(f"validity gate: {gate.status} ({shown})")
     curved = {level.condition for curve in probes.severity for level in curve.levels}
     for result in probes.conditions:
-        if result.condition["id"] in curved:
+        told_below = result.n and result.condition["kind"] in ("context", "wrong_context")
+        if result.condition["id"] in curved or told_below:
             continue
         if not result.n:
             lines.append(f"{result.condition['id']}: not asked ({next(iter(result.skipped), '-')})")
@@ -59,7 +60,8 @@ def probe_lines(probes: Probes) -> list[str]:
         )
         lines.append(f"{curve.family}, WA by severity: {rates}")
     for gain in probes.context:
-        lines.append(f"context {gain.factors}: gain of WA {points(gain.gain['wa'])}, n {gain.n}")
+        said = gain.factors.removeprefix("context:")
+        lines.append(f"context {said}: gain of WA {points(gain.gain['wa'])}, n {gain.n}")
     if probes.wrong_context is not None:
         lines.append(f"right less wrong context: WA {points(probes.wrong_context['wa'])}")
     if probes.counterfactual is not None:
