@@ -108,17 +108,12 @@ def read_yaml(path: Path) -> Document:
         ) from error
     lines: dict[KeyPath, int] = {}
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                at = event.start_mark.line + 1 if event.start_mark else 1
-                raise DataRoomError(
-                    f"{path}:{at}: anchors and aliases are not allowed here; write the value out"
-                )
-            tag = getattr(event, "tag", None)
-            if tag is not None:
-                at = event.start_mark.line + 1 if event.start_mark else 1
-                raise DataRoomError(f"{path}:{at}: the tag {tag} is not allowed here")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _PlainLoader(text)
+        loader.path = path
+        try:
+            node = loader.get_single_node()
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
@@ -128,6 +123,24 @@ def read_yaml(path: Path) -> Document:
         raise DataRoomError(f"{path}:1: the file must be a mapping (key: value), and it is not")
     data = _construct(node, (), path, lines)
     return Document(path, data, lines, hashlib.sha256(raw).hexdigest())
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Composes a file in the pass that refuses its anchors, aliases and tags."""
+
+    path: Path
+
+    def get_event(self) -> yaml.Event:
+        event: yaml.Event = super().get_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise DataRoomError(
+                f"{self.path}:{line}: anchors and aliases are not allowed here; write the value out"
+            )
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise DataRoomError(f"{self.path}:{line}: the tag {tag} is not allowed here")
+        return event
 
 
 def _construct(node: yaml.Node, at: KeyPath, path: Path, lines: dict[KeyPath, int]) -> Any:
