@@ -87,7 +87,9 @@ class HfAudioLM(AudioLM):
         import transformers
 
         self._torch = torch
-        self._device = choose_device(device, torch)
+        self._device = choose_device(
+            device, torch, local=self.ranks.local if self.world_size > 1 else None
+        )
         self._dtype = choose_dtype(dtype, self._device, torch)
         self._processor.tokenizer.padding_side = "left"
         if self._processor.tokenizer.pad_token_id is None:
@@ -494,11 +496,17 @@ class HfAudioLM(AudioLM):
             log.warning("out of memory: batches of %d from here on", self.batch)
 
 
-def choose_device(device: str | None, torch: Any) -> Any:
+def choose_device(device: str | None, torch: Any, *, local: int | None = None) -> Any:
     """A torch device from ``auto``, ``cpu``, ``cuda``, ``cuda:n``.
 
     ``cuda:0`` is what lm-eval says where the user said nothing, so without any GPU it means
     ``cpu``, with a warning.
+
+    Args:
+        device: What was asked for.
+        torch: The module.
+        local: Which of several processes on this machine this is; it takes the GPU of that number
+            where no other is asked for.
 
     Raises:
         OptionError: For a name that torch does not know.
@@ -510,6 +518,8 @@ def choose_device(device: str | None, torch: Any) -> Any:
         wanted = "cpu"
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if local is not None and wanted in ("cuda", LM_EVAL_DEVICE):
+        wanted = f"cuda:{local}"
     try:
         chosen = torch.device(wanted)
     except RuntimeError as error:

@@ -101,6 +101,7 @@ class VllmAudioLM(AudioLM):
 
     structures = True
     seeds_each_row = True
+    shares_among_processes = False
 
     def __init__(
         self,

@@ -57,6 +57,8 @@ def run(argv: Sequence[str]) -> int:
         if not refused_by_lm_eval(error):
             raise
         raise OptionError(f"lm-eval: {error}") from error
+    if failure is not None and any(model.world_size > 1 for model in base.kept):
+        raise failure  # the others are elsewhere: what there is cannot be scored together
     predict_only = bool(getattr(args, "predict_only", False))
     status = conclude(
         predict_only=predict_only,
@@ -139,7 +141,10 @@ def conclude(
     plan: Path | None = None,
     departures: str = "refuse",
 ) -> int:
-    """Score every run folder that this process wrote; print tables and where the JSON is."""
+    """Score every run folder that this process wrote; print tables and where the JSON is.
+
+    Of several processes the first one does, for all of them, once all have written their last row.
+    """
     from ..backends import base
     from ..tasks import task
     from ..tasks.planning import COUNTERFACTUAL
@@ -151,17 +156,20 @@ def conclude(
         if not model.has_store:
             continue
         model.adopt(instances)
-        if check_again:
+        if check_again and model.rank == 0:
             ask_again(model, instances, check_again)
         model.store.finish()
         model.store.close()
         folder = model.store.folder
+        sessions = model.ranks.gather(model.store.session)
+        if sessions is None:
+            continue
         if predict_only:
             print(f"\nreplies: {folder}")
             continue
         if stimuli and any(one.plan.tier == COUNTERFACTUAL for one in task.kept or []):
             print("\n" + "\n".join(check_stimuli(folder)))
-        results = score_run(folder, sessions=[model.store.session], multiverse=multiverse)
+        results = score_run(folder, sessions=sessions, multiverse=multiverse)
         stored = f"the replies are stored ({folder}), no results were written"
         results = prereg.held(results, plan, departures, stored)
         path = write_results(results, folder / RESULTS)
