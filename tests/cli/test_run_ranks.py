@@ -127,9 +127,7 @@ def test_where_one_process_fails_the_others_say_so_and_nothing_is_scored(
         ),
     ],
 )
-def test_a_launchers_variables_that_make_no_sense(
-    variables: dict[str, str], message: str
-) -> None:
+def test_a_launchers_variables_that_make_no_sense(variables: dict[str, str], message: str) -> None:
     from voxemo_tasks.backends.ranks import parse_ranks
 
     with pytest.raises(OptionError, match=message):
