@@ -75,6 +75,11 @@ class ScriptedAudioLM(AudioLM):
         return f"scripted-{self._file.stem}"
 
     @property
+    def synthetic(self) -> bool:
+        """Always: what a file says of a corpus, real or not, is no result."""
+        return True
+
+    @property
     def max_audio_s(self) -> float | None:
         return self._max_audio_s
 
