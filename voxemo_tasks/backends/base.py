@@ -366,17 +366,16 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     ) -> tuple[list[Job], dict[str, Response]]:
         """What is stored already, and jobs for what is missing (one job a distinct request)."""
         jobs: dict[str, Job] = {}
-        replies: dict[str, Response] = {}
+        replies = self.store.find_all(
+            reply_key(keys[number], sample)
+            for number, item in folded.items()
+            for sample in range(item.samples)
+        )
         for number, item in folded.items():
             key = keys[number]
             self._ask(item.provenance, key, item.samples)
             for sample in range(item.samples):
-                full = reply_key(key, sample)
-                if full in replies:
-                    continue
-                stored = self.store.find(full)
-                if stored is not None:
-                    replies[full] = stored
+                if reply_key(key, sample) in replies:
                     continue
                 job = jobs.setdefault(key, Job(item.request, key, []))
                 job.utterance_id = item.provenance.get("utterance_id")

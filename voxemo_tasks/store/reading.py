@@ -16,7 +16,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +26,9 @@ from ..records import Json, Response
 
 RUN_FILE = "run.json"
 RUN_SCHEMA = "voxemo-run/1"
+
+OPEN_SHARDS = 64
+"""Files of replies that are open at once for looking up."""
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,50 @@ def is_failed(row: Json) -> bool:
     return row.get("error") is not None or row.get("finish_reason") == "error"
 
 
+class Rows:
+    """Rows of shards by their place, each shard opened once and left open.
+
+    Where there are more shards than :data:`OPEN_SHARDS`, the one that was longest out of use is
+    closed for the next: a process may not have many thousand files open.
+    """
+
+    def __init__(self, shards: Sequence[Path]) -> None:
+        self._shards = shards
+        self._open: dict[int, BinaryIO] = {}  # in the order of their last use
+
+    def at(self, shard: int, offset: int) -> Json:
+        """The row of a shard that begins at a byte.
+
+        Raises:
+            StoreError: Where the shard has gone, or was changed since it was indexed.
+        """
+        path = self._shards[shard]
+        try:
+            stream = self._open.pop(shard, None) or path.open("rb")
+            self._open[shard] = stream
+            if len(self._open) > OPEN_SHARDS:
+                self._open.pop(next(iter(self._open))).close()
+            stream.seek(offset)
+            row = parsed(stream.readline())
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
+        if row is None:
+            raise StoreError(
+                f"{path} was changed by another hand while it was in use: there is no row at byte "
+                f"{offset}. Start the same command again"
+            )
+        return row
+
+    def close(self) -> None:
+        """Close the shards; they open again on demand."""
+        for stream in self._open.values():
+            stream.close()
+        self._open.clear()
+
+    def __del__(self) -> None:
+        self.close()
+
+
 @dataclass
 class RunData:
     """A run folder, read. Replies stay on disk until they are asked for.
@@ -98,7 +145,10 @@ class RunData:
     _index: dict[str, tuple[int, int]] | None = field(repr=False, default=None)
     _damaged: int | None = field(repr=False, default=None)
     _written: dict[str, int] = field(repr=False, default_factory=dict)
-    _streams: dict[int, BinaryIO] = field(repr=False, default_factory=dict)
+    _rows: Rows = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._rows = Rows(self._shards)
 
     @property
     def damaged(self) -> int:
@@ -156,18 +206,11 @@ class RunData:
         if entry is None:
             return None
         shard, offset = entry
-        number = shard if shard >= 0 else -shard - 1
-        if number not in self._streams:
-            self._streams[number] = self._shards[number].open("rb")
-        stream = self._streams[number]
-        stream.seek(offset)
-        return Response.from_json(json.loads(stream.readline()))
+        return Response.from_json(self._rows.at(shard if shard >= 0 else -shard - 1, offset))
 
     def close(self) -> None:
         """Close the shards; they open again on demand."""
-        for stream in self._streams.values():
-            stream.close()
-        self._streams.clear()
+        self._rows.close()
 
     def documents(self, digest: str) -> tuple[Json, list[Json]]:
         """Header and utterances of a task's documents.

@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +23,7 @@ from typing import Any, Self
 from ..errors import StoreError
 from ..home import write_atomically
 from ..records import Json, Response, digest_of
-from .reading import RUN_FILE, RUN_SCHEMA, Asked, index_replies, read_run_file
+from .reading import RUN_FILE, RUN_SCHEMA, Asked, Rows, index_replies, read_run_file
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +146,7 @@ class RunStore:
         self._seen: set[bytes] = set()
         self._own = len(self._shards)  # number of this process's own shard
         self._shards.append(self._replies.path)
+        self._rows = Rows(self._shards)
         self._session: Json = {"schema": "voxemo-session/1", "started": now(), "finished": None}
         self.note({})
 
@@ -236,11 +238,19 @@ class RunStore:
         if entry is None or entry[0] < 0:
             return None
         shard, offset = entry
-        with self._shards[shard].open("rb") as stream:
-            stream.seek(offset)
-            row = json.loads(stream.readline())
+        row = self._rows.at(shard, offset)
         self.reused += 1
         return Response.from_json(row)
+
+    def find_all(self, keys: Iterable[str]) -> dict[str, Response]:
+        """The replies that there are, by key: as :meth:`find`, each shard read once and forwards."""
+        places = {key: entry for key in keys if (entry := self._index.get(key)) and entry[0] >= 0}
+        found = {
+            key: Response.from_json(self._rows.at(*entry))
+            for key, entry in sorted(places.items(), key=itemgetter(1))
+        }
+        self.reused += len(found)
+        return found
 
     def write(self, *responses: Response) -> None:
         """Append replies, in one write."""
@@ -258,5 +268,6 @@ class RunStore:
 
     def close(self) -> None:
         """Close the session's files; may be called twice."""
+        self._rows.close()
         self._replies.close()
         self._asked.close()
