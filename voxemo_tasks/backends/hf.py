@@ -5,23 +5,21 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ModelError, OptionError
 from ..records import Decoding, Json, digest_of
 from .adapters import adapter_of, apply_adapter
-from .base import AudioLM, Generated
+from .base import Generated
+from .checkpoint import CheckpointLM
 from .families import (
-    TEMPLATE,
     audio_arrived,
     choose_chat,
     expected_tokens,
     model_inputs,
     prompt_text,
-    window_of,
 )
-from .loading import DTYPES, check_engine, class_for, digest_of_folder, find, first_line, load
+from .loading import DTYPES, check_engine, class_for, find, first_line, load
 from .requests import Job, parse_share, tolerance_of
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ LM_EVAL_DEVICE = "cuda:0"
 __all__ = ["HfAudioLM"]
 
 
-class HfAudioLM(AudioLM):
+class HfAudioLM(CheckpointLM):
     """A checkpoint of a family that has a card, through its real processor and ``generate``.
 
     Args:
@@ -124,7 +122,13 @@ class HfAudioLM(AudioLM):
         )
         self._end_ids = self._take_end_ids()
         self._audio_id = self._processor.tokenizer.convert_tokens_to_ids(self._card.audio_token)
-        self._fingerprint = self._identify(config, revision, transformers.__version__)
+        self._fingerprint = self._identity(
+            config,
+            revision,
+            "transformers",
+            transformers.__version__,
+            str(self._dtype).removeprefix("torch."),
+        )
         self._effective: dict[str, Json] = {}
         if max_batch_size is not None:
             self.batch = min(self.batch, int(max_batch_size))
@@ -163,26 +167,6 @@ class HfAudioLM(AudioLM):
 
     # --- identity ---------------------------------------------------------------------------
 
-    @property
-    def name(self) -> str:
-        return Path(self._checkpoint.asked).name
-
-    @property
-    def synthetic(self) -> bool:
-        return self._checkpoint.synthetic
-
-    @property
-    def max_audio_s(self) -> float | None:
-        """The window of this very checkpoint where it says it itself, else of its family."""
-        return window_of(self._card, self._processor)
-
-    @property
-    def min_audio_s(self) -> float:
-        return self._card.min_audio_s
-
-    def fingerprint(self) -> Json:
-        return self._fingerprint
-
     def engine_facts(self) -> Json:
         return {
             "device": str(self._device),
@@ -196,26 +180,6 @@ class HfAudioLM(AudioLM):
             "beyond_max_audio": self._card.beyond_max,
             "batches_of": "any clips" if self._card.batch_exact else "clips of equal length",
         }
-
-    def _identify(self, config: Any, revision: str | None, version: str) -> Json:
-        if self._checkpoint.local:
-            loaded = f"sha256:{digest_of_folder(Path(self._checkpoint.source))}"
-            # The bytes are the identity; where the folder lies is not.
-            model = self._checkpoint.asked if self._checkpoint.synthetic else self.name
-        else:
-            loaded = getattr(config, "_commit_hash", None) or revision or "unknown"
-            model = self._checkpoint.asked
-        identity: Json = {
-            "model": model,
-            "revision": loaded,
-            "adapter": self._adapter,
-            "engine": "transformers",
-            "engine_version": version,
-            "dtype": str(self._dtype).removeprefix("torch."),
-        }
-        if self._chat_name != TEMPLATE:
-            identity["chat_format"] = self._chat_name
-        return identity
 
     def _take_end_ids(self) -> list[int]:
         """End tokens of the checkpoint; all else of its generation config is thrown away.
