@@ -9,7 +9,7 @@ from ..records import Json
 from ..specs import ModelCard
 from .base import AudioLM
 from .families import TEMPLATE, window_of
-from .loading import Checkpoint, digest_of_folder
+from .loading import Checkpoint, digest_of_folder, hub_revision, say_if_not_pinned
 
 
 class CheckpointLM(AudioLM):
@@ -48,13 +48,15 @@ class CheckpointLM(AudioLM):
     def _identity(
         self, config: Any, revision: str | None, engine: str, version: str, dtype: str
     ) -> Json:
-        """The fingerprint's keys that every engine has."""
+        """The fingerprint's keys that every engine has; to be asked for once."""
+        loaded: str | None
         if self._checkpoint.local:
             loaded = f"sha256:{digest_of_folder(Path(self._checkpoint.source))}"
             # The bytes are the identity; where the folder lies is not.
             model = self._checkpoint.asked if self.synthetic else self.name
         else:
-            loaded = getattr(config, "_commit_hash", None) or revision or "unknown"
+            loaded = hub_revision(self._checkpoint.source, config, revision)
+            say_if_not_pinned(self._checkpoint.asked, revision, loaded)
             model = self._checkpoint.asked
         identity: Json = {
             "model": model,

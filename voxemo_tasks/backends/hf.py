@@ -19,7 +19,7 @@ from .families import (
     model_inputs,
     prompt_text,
 )
-from .loading import DTYPES, check_engine, class_for, find, first_line, load
+from .loading import DTYPES, check_engine, class_for, find, first_line, hub_revision, load
 from .requests import Job, parse_share, tolerance_of
 
 if TYPE_CHECKING:
@@ -104,10 +104,13 @@ class HfAudioLM(CheckpointLM):
             self._card, self._checkpoint.asked, self._processor, str(chat_format)
         )
         self._chat = self._card.chat_formats.get(self._chat_name)
+        loaded = revision
+        if not self._checkpoint.local:  # a branch may have moved since
+            loaded = hub_revision(self._checkpoint.source, config, revision)
         try:
             self._model = model_class.from_pretrained(
                 self._checkpoint.source,
-                revision=revision,
+                revision=loaded,
                 dtype=self._dtype,
                 trust_remote_code=bool(trust_remote_code),
             )
@@ -118,7 +121,7 @@ class HfAudioLM(CheckpointLM):
         self._model.to(self._device).eval()
         chosen = adapter_of(self._card, self._checkpoint, str(adapter))
         self._adapter = chosen and apply_adapter(
-            self._model, self._processor.tokenizer, chosen, revision
+            self._model, self._processor.tokenizer, chosen, loaded
         )
         self._end_ids = self._take_end_ids()
         self._audio_id = self._processor.tokenizer.convert_tokens_to_ids(self._card.audio_token)
