@@ -72,21 +72,27 @@ def fold(requests: Sequence[Instance]) -> dict[int, Folded]:
     return folded
 
 
-def group_by_audio(jobs: Iterable[Job]) -> list[Job]:
+def by_audio(jobs: Iterable[Job]) -> dict[str, list[int]]:
+    """Indices of the jobs with the same audio: digest of what is heard → in the order of the jobs."""
+    groups: dict[str, list[int]] = {}
+    for number, job in enumerate(jobs):
+        content = digest_of([ref.content() for ref in job.request.audio])
+        groups.setdefault(content, []).append(number)
+    return groups
+
+
+def group_by_audio(jobs: Sequence[Job]) -> list[Job]:
     """All jobs of a clip next to each other, over all tasks; longest clips first.
 
     Longest first, because a batch that does not fit shows at once and not after an hour. Within a
     clip the queue's order stays.
     """
-    groups: dict[str, list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(digest_of([ref.content() for ref in job.request.audio]), []).append(job)
 
-    def length(group: list[Job]) -> float:
-        return sum(ref.duration_s or math.inf for ref in group[0].request.audio)
+    def length(group: list[int]) -> float:
+        return sum(ref.duration_s or math.inf for ref in jobs[group[0]].request.audio)
 
-    ordered = sorted(groups.items(), key=lambda item: (-length(item[1]), item[0]))
-    return [job for _, group in ordered for job in group]
+    ordered = sorted(by_audio(jobs).items(), key=lambda item: (-length(item[1]), item[0]))
+    return [jobs[number] for _, group in ordered for number in group]
 
 
 def clip_sizes(jobs: Sequence[Job]) -> list[int]:

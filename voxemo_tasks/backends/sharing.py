@@ -10,7 +10,7 @@ from ..errors import ModelError
 from ..records import Json, digest_of
 from .base import Generated
 from .prefix import CannotShareError, Group, PrefixSharer, Row, State, chunks
-from .requests import Job, tolerance_of
+from .requests import Job, by_audio, tolerance_of
 
 log = logging.getLogger(__name__)
 
@@ -95,13 +95,9 @@ class Sharing:
         """Indices of jobs with the same audio, where more than one reply is asked of it."""
         if self.off_because is not None:
             return []
-        sets: dict[str, list[int]] = {}
-        for number, job in enumerate(jobs):
-            content = digest_of([ref.content() for ref in job.request.audio])
-            sets.setdefault(content, []).append(number)
         return [
             numbers
-            for numbers in sets.values()
+            for numbers in by_audio(jobs).values()
             if len(numbers) > 1
             or (len(jobs[numbers[0]].missing) > 1 and not jobs[numbers[0]].request.decoding.greedy)
         ]
@@ -201,13 +197,9 @@ class Sharing:
         """Log-probability of continuations of each job; ``None`` where sharing is not possible."""
         if self.off_because is not None:
             return None
-        sets: dict[str, list[int]] = {}
-        for number, job in enumerate(jobs):
-            content = digest_of([ref.content() for ref in job.request.audio])
-            sets.setdefault(content, []).append(number)
         out: list[list[float]] = [[] for _ in jobs]
         try:
-            kept = self._prepare(jobs, list(sets.values()))
+            kept = self._prepare(jobs, list(by_audio(jobs).values()))
             if sum(len(numbers) for _, numbers in kept) < len(jobs):
                 return None
             for group, numbers in kept:
