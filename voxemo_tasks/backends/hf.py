@@ -217,20 +217,14 @@ class HfAudioLM(CheckpointLM):
             by_decoding.setdefault(digest_of(job.request.decoding.to_json()), []).append(number)
         for numbers in by_decoding.values():
             decoding = jobs[numbers[0]].request.decoding
-            # Greedy samples of one request are one reply: it is made once and copied.
-            rows = [
-                (number, seed)
-                for number in numbers
-                for seed in (jobs[number].seeds()[:1] if decoding.greedy else jobs[number].seeds())
-            ]
+            rows = [(number, seed) for number in numbers for seed in jobs[number].draws()]
             made: dict[int, list[Generated]] = {}
             for part in self._parts(rows, jobs):
                 replies = self._forward([jobs[n] for n, _ in part], [s for _, s in part], decoding)
                 for (number, _), reply in zip(part, replies, strict=True):
                     made.setdefault(number, []).append(reply)
             for number in numbers:
-                copies = len(jobs[number].missing) if decoding.greedy else 1
-                out[number] = made[number] * copies
+                out[number] = jobs[number].filled(made[number])
         return [replies for replies in out if replies is not None]
 
     def _parts(

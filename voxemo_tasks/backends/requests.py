@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from lm_eval.api.instance import Instance
@@ -15,6 +16,7 @@ from ..records import AudioRef, Json, Request, digest_of
 from ..store import sample_seed
 
 Samples = NDArray[np.float32]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -42,6 +44,14 @@ class Job:
     def seeds(self) -> list[int]:
         """A seed per missing sample, independent of the batch it is in."""
         return [sample_seed(self.request.decoding.seed, self.key, i) for i in self.missing]
+
+    def draws(self) -> list[int]:
+        """A seed per reply to make: greedy samples of one request are one reply, made once."""
+        return self.seeds()[:1] if self.request.decoding.greedy else self.seeds()
+
+    def filled(self, made: list[T]) -> list[T]:
+        """A reply per missing sample, from those that :meth:`draws` made."""
+        return made * len(self.missing) if self.request.decoding.greedy else made
 
 
 @dataclass(frozen=True, slots=True)

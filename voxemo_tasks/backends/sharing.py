@@ -150,8 +150,7 @@ class Sharing:
     ) -> None:
         """Answer prompts of one decoding; ``asked`` holds (group, prompt, job)."""
         decoding = jobs[asked[0][2]].request.decoding
-        # Greedy samples of one request are one reply: it is made once and copied.
-        seeds = [jobs[n].seeds()[:1] if decoding.greedy else jobs[n].seeds() for _, _, n in asked]
+        seeds = [jobs[number].draws() for _, _, number in asked]
         # By length, so that prompts of a chunk need little padding.
         order = sorted(
             range(len(asked)), key=lambda i: len(part[asked[i][0]][0].suffixes[asked[i][1]])
@@ -175,8 +174,7 @@ class Sharing:
                     made.setdefault(at, []).append(self._reply(ids, decoding))
             for at, i in enumerate(places):
                 number = asked[i][2]
-                copies = len(jobs[number].missing) if decoding.greedy else 1
-                out[number] = made[at] * copies
+                out[number] = jobs[number].filled(made[at])
 
     def _stopped(self, ids: list[int], row: Row) -> bool:
         if not row.decoding.stop:
