@@ -238,8 +238,7 @@ class VllmAudioLM(CheckpointLM):
         counts: list[int] = []
         for job in jobs:
             decoding = job.request.decoding
-            # Greedy samples of one request are one reply: it is made once and copied.
-            seeds = job.seeds()[:1] if decoding.greedy else job.seeds()
+            seeds = job.draws()
             prompt, schema = self._render(job), self._schema_of(job)
             check_clips(self._card, job.audio, self.sampling_rate_hz)
             clips, ids = tuple(job.audio), clip_ids(job, self.sampling_rate_hz)
@@ -253,8 +252,7 @@ class VllmAudioLM(CheckpointLM):
         coming = iter(answers)
         out = []
         for job, count in zip(jobs, counts, strict=True):
-            made = [self._reply(answer) for answer in islice(coming, count)]
-            out.append(made * len(job.missing) if job.request.decoding.greedy else made)
+            out.append(job.filled([self._reply(answer) for answer in islice(coming, count)]))
         return out
 
     def _render(self, job: Job) -> str:
