@@ -62,7 +62,7 @@ class Sharing:
     def facts(self) -> Json:
         """For the session record."""
         return {
-            "used": self.off_because is None and self.sharer.work.clips > 0,
+            "used": self.off_because is None and self.sharer.work.encoded > 0,
             "off_because": self.off_because,
             "not_shared": dict(self._not_shared),
             "checked_rows": self._checked,
