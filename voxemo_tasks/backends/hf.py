@@ -19,8 +19,17 @@ from .families import (
     model_inputs,
     prompt_text,
 )
-from .loading import DTYPES, check_engine, class_for, find, first_line, hub_revision, load
-from .requests import Job, parse_share, tolerance_of
+from .loading import (
+    DTYPES,
+    check_engine,
+    class_for,
+    find,
+    first_line,
+    hub_revision,
+    load,
+    tolerance_of,
+)
+from .requests import Job, parse_share
 
 if TYPE_CHECKING:
     from .sharing import Sharing

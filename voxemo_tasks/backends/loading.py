@@ -269,3 +269,17 @@ def first_line(error: BaseException, limit: int = 300) -> str:
     """First line of an error's text, shortened."""
     text = str(error).strip().split("\n")[0] or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+TOLERANCE = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 6e-2}
+"""Largest difference of next-token logits, over the largest logit, at which two paths are one."""
+
+
+def tolerance_of(dtype: object) -> float:
+    """The tolerance of a dtype, given as torch has it or by name.
+
+    Example:
+        >>> tolerance_of("torch.float32")
+        0.001
+    """
+    return TOLERANCE[str(dtype).removeprefix("torch.")]

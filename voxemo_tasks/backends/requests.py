@@ -167,17 +167,3 @@ def parse_share(value: object) -> str:
     if mode not in SHARE_MODES:
         raise OptionError(f"share_prefix={value!r}: expected one of {', '.join(SHARE_MODES)}")
     return str(mode)
-
-
-TOLERANCE = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 6e-2}
-"""Largest difference of next-token logits, over the largest logit, at which two paths are one."""
-
-
-def tolerance_of(dtype: object) -> float:
-    """The tolerance of a dtype, given as torch has it or by name.
-
-    Example:
-        >>> tolerance_of("torch.float32")
-        0.001
-    """
-    return TOLERANCE[str(dtype).removeprefix("torch.")]

@@ -9,8 +9,9 @@ from typing import Any
 from ..errors import ModelError
 from ..records import Json, digest_of
 from .base import Generated
+from .loading import tolerance_of
 from .prefix import CannotShareError, Group, PrefixSharer, Row, State, chunks
-from .requests import Job, by_audio, tolerance_of
+from .requests import Job, by_audio
 
 log = logging.getLogger(__name__)
 
