@@ -31,7 +31,7 @@ def read_script(
         ModelError: With file and line of the first thing that is wrong.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a reply may hold other line ends
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"replies={path}: cannot be read ({error})") from error
     rows: list[Json] = []

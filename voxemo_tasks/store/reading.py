@@ -76,6 +76,16 @@ def parsed(line: bytes) -> Json | None:
     return row if isinstance(row, dict) else None
 
 
+def keyed_rows(shard: Path) -> Iterator[tuple[int, Json | None]]:
+    """Byte offset and row of every line of a shard; ``None`` for one that is damaged or has no key."""
+    offset = 0
+    with shard.open("rb") as stream:
+        for line in stream:
+            row = parsed(line)
+            yield offset, None if row is None or "key" not in row else row
+            offset += len(line)
+
+
 def is_failed(row: Json) -> bool:
     """Whether a row records that there is no reply."""
     return row.get("error") is not None or row.get("finish_reason") == "error"
@@ -172,14 +182,12 @@ class RunData:
         damaged, written = 0, {}
         for shard in self._shards:
             good = 0
-            with shard.open("rb") as stream:
-                for line in stream:
-                    row = parsed(line)
-                    if row is None or "key" not in row:
-                        damaged += 1
-                        continue
-                    good += 1
-                    yield row
+            for _, row in keyed_rows(shard):
+                if row is None:
+                    damaged += 1
+                    continue
+                good += 1
+                yield row
             if good:
                 written[shard.stem] = good
         self._counted(damaged, written)
@@ -257,18 +265,14 @@ def index_replies(
     damaged = 0
     written: dict[str, int] = {}
     for number, shard in enumerate(shards):
-        offset = 0
-        with shard.open("rb") as stream:
-            for line in stream:
-                at, offset = offset, offset + len(line)
-                row = parsed(line)
-                if row is None or "key" not in row:
-                    damaged += 1
-                    continue
-                written[shard.stem] = written.get(shard.stem, 0) + 1
-                known = index.get(row["key"])
-                if known is None or known[0] < 0:
-                    index[row["key"]] = (-number - 1 if is_failed(row) else number, at)
+        for at, row in keyed_rows(shard):
+            if row is None:
+                damaged += 1
+                continue
+            written[shard.stem] = written.get(shard.stem, 0) + 1
+            known = index.get(row["key"])
+            if known is None or known[0] < 0:
+                index[row["key"]] = (-number - 1 if is_failed(row) else number, at)
     return index, damaged, written
 
 

@@ -13,6 +13,7 @@ import os
 import secrets
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -106,7 +107,26 @@ class Shard:
             self._file = None
 
 
-class RunStore:
+class Writer(ABC):
+    """What a process writes into; leaving its context closes it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the files."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class RunStore(Writer):
     """A run folder open for writing by this process.
 
     Attributes:
@@ -180,17 +200,6 @@ class RunStore:
                 f"{self.folder} holds the run of another model or engine ({shown}); one run folder "
                 "is of one model: choose another folder (--output_path, or store= in --model_args)"
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def note(self, facts: Mapping[str, Any]) -> None:
         """Put facts into this session's record (engine, effective decoding, versions …)."""
