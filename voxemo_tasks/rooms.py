@@ -138,7 +138,7 @@ def _compose(text: str, path: Path, *, known: bool) -> yaml.Node | None:
     try:
         node: yaml.Node | None = loader.get_single_node()
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
     return node
 
 
