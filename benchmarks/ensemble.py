@@ -127,9 +127,11 @@ def main() -> None:
                 f"batch {batch}: {total} replies, plain {total / plain_s:.2f}/s, shared "
                 f"{total / shared_s:.2f}/s: x {plain_s / shared_s:.1f}; equal replies "
                 f"{same}/{total}; decoder positions over the fewest possible x "
-                f"{work['over_floor']:.2f}, encodings {work['encoded']} for {work['clips']} clips; "
+                f"{work['over_floor']:.2f}, encodings {work['encoded']} for {args.clips} clips; "
                 f"check {facts['largest_difference']:.1e}"
             )
+            if work["encoded"] != args.clips:
+                raise SystemExit("a clip was not encoded exactly once")
 
 
 if __name__ == "__main__":

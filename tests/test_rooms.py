@@ -185,6 +185,27 @@ def test_lock_adds_and_keeps(room):
     assert written.endswith(b"  sub/b.v2.yaml\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &x 1\n", "anchors and aliases"),
+        ("a: !!str 1\n", "tag"),
+        ("a: 1\na: 2\n", "stands twice"),
+        ("a: [\n", "not valid YAML"),
+    ],
+)
+def test_lock_registers_nothing_that_the_strict_reader_refuses(room, text, message):
+    """What is registered is read by a parser that would let some of this pass."""
+    (room / "new.v1.yaml").write_text(text, encoding="utf-8")
+    before = (room / rooms.SUMS).read_bytes()
+    with pytest.raises(DataRoomError, match=message):
+        rooms.lock(room)
+    assert (room / rooms.SUMS).read_bytes() == before
+    other = hashlib.sha256(b"other bytes").hexdigest()
+    with pytest.raises(DataRoomError, match=message):
+        rooms.read_yaml(room / "new.v1.yaml", other)
+
+
 @pytest.mark.parametrize("harm", ["tampered", "removed"])
 def test_lock_refuses_and_writes_nothing(room, harm):
     file = room / "a.v1.yaml"
@@ -296,8 +317,21 @@ def test_every_registered_file_is_there_and_unchanged(room_name):
     folder = rooms.room_path(room_name)
     files = {p.relative_to(folder).as_posix(): p for p in rooms.room_files(folder)}
     assert set(rooms.read_sums(folder)) == set(files), f"run `voxemo {room_name} lock`"
-    for path in files.values():
-        rooms.check_digest(rooms.read_yaml(path), folder)
+    for name, path in files.items():
+        strictly = rooms.read_yaml(path)
+        rooms.check_digest(strictly, folder)
+        quickly = rooms.read_yaml(path, rooms.read_sums(folder)[name])
+        assert quickly == strictly  # data, lines, digest
+
+
+def test_a_registered_file_is_composed_by_libyaml(room, monkeypatch):
+    if not hasattr(rooms.yaml, "CSafeLoader"):
+        pytest.skip("this PyYAML was built without libyaml")
+    monkeypatch.delattr(rooms, "_PlainLoader")
+    sums = rooms.read_sums(room)
+    assert rooms.read_yaml(room / "a.v1.yaml", sums["a.v1.yaml"]).data == {"id": "a"}
+    with pytest.raises(NameError):
+        rooms.read_yaml(room / "a.v1.yaml")
 
 
 def test_everything_registered_loads():

@@ -27,6 +27,7 @@ from .rooms import (
     ROOMS,
     Document,
     check_digest,
+    read_sums,
     read_yaml,
     room_files,
     room_path,
@@ -54,13 +55,21 @@ from .specs import (
 S = TypeVar("S", bound=Spec)
 
 
-def load_document(path: Path, spec: type[S], schema: dict[str, Any]) -> tuple[S, Document]:
+def load_document(
+    path: Path, spec: type[S], schema: dict[str, Any], registered: str | None = None
+) -> tuple[S, Document]:
     """File → strict YAML → JSON Schema → spec.
+
+    Args:
+        path: The file.
+        spec: What it is to become.
+        schema: What its data must meet.
+        registered: The digest that it is registered with, for a file of a data room.
 
     Raises:
         DataRoomError: With file, line and key of the first thing that is wrong.
     """
-    document = read_yaml(path)
+    document = read_yaml(path, registered)
     validator = jsonschema.Draft202012Validator(schema)
     problems = sorted(validator.iter_errors(document.data), key=lambda e: list(map(str, e.path)))
     if problems:
@@ -106,13 +115,15 @@ def _load_room(
     folder = room_path(room)
     kinds = KINDS.get(room, {})
     schema = read_schema(folder / f"{kinds[kind] if kind else ROOMS[room]}.schema.json")
+    sums = read_sums(folder)
     found: dict[str, dict[int, tuple[S, str]]] = {}
     for path in room_files(folder):
         first = path.relative_to(folder).parts[0]
         if (first if first in kinds else None) != kind:
             continue
-        loaded, document = load_document(path, spec, schema)
-        check_digest(document, folder)
+        relative = path.relative_to(folder).as_posix()
+        loaded, document = load_document(path, spec, schema, sums.get(relative))
+        check_digest(document, folder, sums)
         name = FILE_NAME.match(path.name)
         identity = (getattr(loaded, "id", None), getattr(loaded, "version", None))
         if name is None or identity != (name["id"], int(name["version"])):

@@ -267,6 +267,15 @@ def test_a_bad_script_is_refused_with_its_line(tmp_path: Path, line: str, messag
         ScriptedAudioLM(str(file))
 
 
+def test_what_a_file_says_is_no_result(
+    script: Any, clip: Any, instance: Any, tmp_path: Path
+) -> None:
+    model = ScriptedAudioLM(script({"reply": "sad"}), store=str(tmp_path / "run"))
+    (reply,) = model.generate_until([instance(clip("real"))], True)
+    assert reply.synthetic  # type: ignore[attr-defined]
+    assert read_run(tmp_path / "run").run["synthetic_model"] is True
+
+
 def test_an_unknown_model_argument_is_refused(script: Any) -> None:
     with pytest.raises(OptionError, match=r"colour.*allowed: replies"):
         ScriptedAudioLM(str(script({"reply": "x"})), colour="red")

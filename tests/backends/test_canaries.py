@@ -344,7 +344,7 @@ def test_the_tiny_model_passes_and_a_deaf_copy_of_it_does_not(
     assert read_run(tmp_path / "run").damaged == 0
     (effective,) = model.engine_facts()["effective_decoding"]
     assert effective["max_new_tokens"] == 8
-    assert model.engine_facts()["shared_prefix"]["work"]["clips"] == 0
+    assert model.engine_facts()["shared_prefix"]["work"]["encoded"] == 0
     deaf = HfAudioLM("voxemo-tiny", store=str(tmp_path / "deaf"), device="cpu")
     with torch.no_grad():
         for name, weight in deaf._model.named_parameters():

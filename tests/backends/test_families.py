@@ -390,6 +390,84 @@ def test_an_adapter_of_ones_own(built: Any, tmp_path: Path) -> None:
     assert (logits(plain, asked) - logits(tuned, asked)).abs().max() > 1e-2
 
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Put a checkpoint where the hub's client keeps what it fetched; returns its hub id."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+
+    def put(folder: Path, commit: str = COMMIT) -> str:
+        repository = cache / f"models--someone--{folder.name}"
+        shutil.copytree(folder, repository / "snapshots" / commit)
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text(commit)
+        return f"someone/{folder.name}"
+
+    return put
+
+
+def test_the_commit_that_a_branch_was_at_is_recorded_and_said_once(
+    built: Any, hub: Any, tmp_path: Path, caplog: Any
+) -> None:
+    name = hub(built("qwen2_audio"))
+    model = load(name, tmp_path)
+    assert model.fingerprint()["model"] == name
+    assert model.fingerprint()["revision"] == COMMIT
+    said = [r.getMessage() for r in caplog.records if "not pinned" in r.getMessage()]
+    assert said == [
+        f"pretrained={name} is not pinned: its commit {COMMIT} was loaded and is recorded; give "
+        f"revision={COMMIT} to have the same model again"
+    ]
+    assert model.generate([job(noise(1.0))])[0][0].error is None
+    caplog.clear()
+    pinned = load(name, tmp_path, "pinned", revision=COMMIT)
+    assert pinned.fingerprint() == model.fingerprint()
+    assert "pinned" not in caplog.text
+    load(name, tmp_path, "branch", revision="main")
+    assert "revision=main, is not pinned" in caplog.text
+
+
+def test_a_revision_that_nobody_knows_is_null(caplog: Any) -> None:
+    loaded = loading.hub_revision("someone/model", object(), None)
+    assert loaded is None
+    assert loading.hub_revision("someone/model", object(), "main") == "main"
+    loading.say_if_not_pinned("someone/model", None, loaded)
+    assert "someone/model: nobody says which revision" in caplog.text
+    caplog.clear()
+    assert adapters.identity_of(("speech_lora", "x/y", "speech-lora"), None) == "speech_lora@null"
+    assert "the adapter speech_lora of x/y: nobody says which revision" in caplog.text
+    caplog.clear()
+    assert adapters.identity_of(("a", "x/y", "b"), COMMIT) == f"a@{COMMIT}"
+    assert not caplog.text
+
+
+def test_the_hubs_adapter_goes_by_its_commit(
+    built: Any, hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("peft", reason="adapters need peft")
+    from checkpoints_more import speech_lora
+    from transformers import Qwen2AudioConfig, Qwen2AudioForConditionalGeneration
+
+    from voxemo_tasks.backends import hf
+    from voxemo_tasks.backends.vllm_setup import local_adapter
+
+    folder = copy_of(built("qwen2_audio"), tmp_path)
+    config = Qwen2AudioConfig.from_pretrained(folder)
+    weights = r".*layers\.\d+\..*[qv]_proj"
+    speech_lora(folder / "lora", Qwen2AudioForConditionalGeneration, config, 3, weights)
+    name = hub(folder)
+    chosen = ("its_lora", name, "lora")
+    monkeypatch.setattr(hf, "adapter_of", lambda *asked: chosen)  # as a card that names one
+    assert load(name, tmp_path).fingerprint()["adapter"] == f"its_lora@{COMMIT}"
+    identity, place = local_adapter(chosen, None)
+    assert identity == f"its_lora@{COMMIT}"
+    assert (place / "adapter_config.json").is_file()
+
+
 def test_without_an_adapter_in_card_or_arguments_there_is_none() -> None:
     card, _ = registry.model_for("Qwen2AudioForConditionalGeneration")
     checkpoint = loading.Checkpoint("x/y", "x/y", False, False)

@@ -245,6 +245,19 @@ def test_devices_and_dtypes() -> None:
         choose_dtype("int4", torch.device("cpu"), torch)
 
 
+@pytest.mark.parametrize("asked", ["auto", None, "cuda", "cuda:0"])
+def test_each_of_several_processes_takes_its_gpu(
+    asked: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert str(choose_device(asked, torch, local=3)) == "cuda:3"
+    assert str(choose_device("cuda:1", torch, local=3)) == "cuda:1"
+    assert str(choose_device("cpu", torch, local=3)) == "cpu"
+    with pytest.raises(ModelError, match=r"device=cuda:4: torch sees 4"):
+        choose_device(asked, torch, local=4)
+
+
 def test_unknown_arguments_are_refused() -> None:
     with pytest.raises(OptionError, match=r"colour.*allowed: pretrained"):
         HfAudioLM("voxemo-tiny", colour="red")

@@ -172,6 +172,8 @@ def test_results_keep_the_tasks_of_earlier_runs(
     tasks = read_results(the_run(tmp_path / "out") / "results.json").tasks
     assert tasks["voxemo_mini_direct"].counts.asked == len(prepared("mini").manifest())
     assert tasks["voxemo_urdu_direct"].counts.asked == 8
+    assert tasks["voxemo_urdu_direct"].notice == "synthetic, not a result"  # the corpus is real
+    assert not tasks["voxemo_urdu_direct"].headline
 
 
 def test_predict_only_stores_and_scores_nothing(

@@ -274,7 +274,10 @@ def test_judges_that_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         load_judge("scripted-judge", f"replies={tmp_path / 'none.jsonl'}")
     bad = tmp_path / "bad.jsonl"
-    for text, says in (("x", ":1: not JSON"), ('{"reply": "a", "error": "b"}', ":1: expected")):
+    for text, says in (
+        ("x", ":1: not JSON"),
+        ('{"reply": "a", "error": "b"}', ":1: needs exactly one of"),
+    ):
         bad.write_text(text)
         with pytest.raises(ModelError, match=says):
             load_judge("scripted-judge", f"replies={bad}")

@@ -17,7 +17,15 @@ import pytest
 
 from voxemo_tasks.errors import StoreError
 from voxemo_tasks.records import AudioRef, Decoding, Request, Response, Transform
-from voxemo_tasks.store import Asked, RunStore, read_run, reply_key, request_key, sample_seed
+from voxemo_tasks.store import (
+    Asked,
+    RunStore,
+    read_run,
+    reading,
+    reply_key,
+    request_key,
+    sample_seed,
+)
 
 FINGERPRINT = {"model": "m", "engine": "e", "dtype": "float32"}
 REQUEST = Request(
@@ -176,6 +184,81 @@ def test_what_this_process_wrote_is_found_too(tmp_path: Path) -> None:
         store.write(answer("k:1", "now it went"))
         assert store.has("k:1")
     assert open_store(tmp_path).find("k:3") == answer("k:3", "angry")
+
+
+def test_a_shard_is_opened_once_for_all_that_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for writer in range(3):
+        with open_store(tmp_path) as store:
+            store.write(*(answer(f"{writer}-{n}:0", f"reply {writer} {n}") for n in range(50)))
+    opened: list[str] = []
+    plain = Path.open
+
+    def counted(self: Path, *args: Any, **options: Any) -> Any:
+        opened.append(self.name)
+        return plain(self, *args, **options)
+
+    second = open_store(tmp_path)
+    monkeypatch.setattr(Path, "open", counted)
+    for n in range(50):
+        for writer in range(3):
+            found = second.find(f"{writer}-{n}:0")
+            assert found is not None
+            assert found.text == f"reply {writer} {n}"
+    assert len(opened) == len(set(opened)) == 3
+    second.close()
+    opened.clear()
+    keys = [f"{writer}-{n}:0" for n in range(51) for writer in (2, 0, 1)]
+    monkeypatch.setattr(reading, "OPEN_SHARDS", 1)
+    reused = second.reused
+    all_of_them = second.find_all(iter(keys))
+    assert {key: found.text for key, found in all_of_them.items()} == {
+        f"{writer}-{n}:0": f"reply {writer} {n}" for n in range(50) for writer in range(3)
+    }
+    assert second.reused == reused + 150
+    assert len(opened) == len(set(opened)) == 3
+
+
+def test_many_shards_are_not_all_open_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "OPEN_SHARDS", 4)
+    for writer in range(12):
+        with open_store(tmp_path) as store:
+            store.write(answer(f"{writer}:0"), answer(f"{writer}:1", "second"))
+    files = Path("/proc/self/fd")
+    second, run = open_store(tmp_path), read_run(tmp_path)
+    for sample, text in ((0, "angry"), (1, "second"), (0, "angry")):
+        for writer in range(12):
+            for found in (second.find(f"{writer}:{sample}"), run.reply(f"{writer}:{sample}")):
+                assert found is not None
+                assert found.text == text
+    if files.is_dir():
+        shards = [f for f in files.iterdir() if "replies" in os.path.realpath(f)]
+        assert len(shards) == 2 * 4
+
+
+def test_a_shard_that_was_changed_in_between_is_said(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        store.write(answer("a:0"), answer("b:0"))
+    second = open_store(tmp_path)
+    (shard,) = (tmp_path / "replies").glob("*.jsonl")
+    shard.write_bytes(shard.read_bytes()[:-30])
+    with pytest.raises(StoreError, match="was changed by another hand"):
+        second.find("b:0")
+    assert second.find("a:0") is not None
+    shard.unlink()
+    with pytest.raises(StoreError, match="cannot be read"):
+        open_then_gone(tmp_path, shard).find("a:0")
+
+
+def open_then_gone(folder: Path, shard: Path) -> RunStore:
+    """A store whose shard is deleted after it was indexed."""
+    shard.write_bytes(json.dumps(answer("a:0").to_json()).encode() + b"\n")
+    store = open_store(folder)
+    shard.unlink()
+    return store
 
 
 def test_two_writers_at_once(tmp_path: Path) -> None:

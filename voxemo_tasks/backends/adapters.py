@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
 from ..specs import ModelCard
 from .loading import Checkpoint, digest_of_folder, first_line
+
+log = logging.getLogger(__name__)
 
 OWN = "own"
 
@@ -50,8 +53,14 @@ def apply_adapter(
 ) -> str:
     """Load an adapter into a model and check that it changes what the model says.
 
+    Args:
+        model: The loaded model.
+        tokenizer: Its tokenizer.
+        adapter: As :func:`adapter_of` gives it.
+        revision: Of the hub's repository, as the model itself was loaded.
+
     Returns:
-        Its identity: name and content (of a folder) or revision (of a hub id).
+        Its identity (:func:`identity_of`).
 
     Raises:
         ModelError: Where it cannot be loaded, or changes nothing.
@@ -76,9 +85,31 @@ def apply_adapter(
             f"the adapter {name} from {source} was loaded but changes no logit: it is not at work. "
             "Its weights may be zero or made for other modules"
         )
-    if subfolder:
-        return f"{name}@{revision or 'default'}"
-    return f"{name}:sha256:{digest_of_folder(Path(source))}"
+    return identity_of(adapter, revision)
+
+
+def identity_of(adapter: tuple[str, str, str], revision: str | None) -> str:
+    """What the fingerprint calls an adapter.
+
+    Args:
+        adapter: As :func:`adapter_of` gives it.
+        revision: Of the hub's repository, as it was loaded.
+
+    Returns:
+        ``name:sha256:digest`` of a folder's content; ``name@revision`` of a repository, or
+        ``name@null``, with a warning, where nobody knows which revision was loaded.
+    """
+    name, source, subfolder = adapter
+    if not subfolder:
+        return f"{name}:sha256:{digest_of_folder(Path(source))}"
+    if revision is None:
+        log.warning(
+            "the adapter %s of %s: nobody says which revision of it was loaded; the record of this run "
+            "holds null for it. Give revision=",
+            name,
+            source,
+        )
+    return f"{name}@{revision or 'null'}"
 
 
 def changes_logits(model: Any, tokenizer: Any) -> bool:

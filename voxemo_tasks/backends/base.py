@@ -29,6 +29,7 @@ from ..records import AudioRef, Json, Reply, Request, Response, digest_of
 from ..store import Asked, RunStore, reply_key, request_key
 from . import canaries
 from .likelihood import as_reply, flat
+from .ranks import join
 from .requests import (
     Folded,
     Job,
@@ -89,6 +90,8 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     """Canaries that are asked under ``canaries=auto``; 0 is none."""
     seeds_each_row: ClassVar[bool] = False
     """Whether a sampled reply depends on its own seed and not on the batch that it is drawn in."""
+    shares_among_processes: ClassVar[bool] = True
+    """Whether processes that a launcher started may each take a share of the documents."""
 
     def __init__(
         self,
@@ -113,6 +116,13 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         self._store: RunStore | None = None
         self._successes = 0
         self._failures = 0
+        self.ranks = join()
+        self._rank, self._world_size = self.ranks.rank, self.ranks.size
+        if self.ranks.size > 1 and not self.shares_among_processes:
+            raise OptionError(
+                f"{type(self).__name__} starts its processes itself (data_parallel_size, "
+                "tensor_parallel_size in --model_args); start it without torchrun or accelerate launch"
+            )
         if kept is not None:
             kept.append(self)
 
@@ -232,6 +242,23 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                 del cache[key]
         cache[CACHED_MODEL] = ours
 
+    def all_gather(self, tensor: Any) -> Any:
+        """This process's own number, as if the others had as many.
+
+        lm-eval fills a process's requests up to the largest number that any has, with copies of the
+        last one, for models whose processes must take equal steps. Ours need not, and to us a copy
+        is one more sample to ask for.
+        """
+        return tensor.repeat(self.world_size)
+
+    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
+        """What each process has, on rank 0."""
+        return self.ranks.gather(obj)
+
+    def barrier(self) -> None:
+        """Wait for the other processes."""
+        self.ranks.barrier()
+
     def get_model_info(self) -> Json:
         """What lm-eval puts into its results file."""
         return {"voxemo_fingerprint": self.fingerprint(), "voxemo_store": str(self.store.folder)}
@@ -339,17 +366,16 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     ) -> tuple[list[Job], dict[str, Response]]:
         """What is stored already, and jobs for what is missing (one job a distinct request)."""
         jobs: dict[str, Job] = {}
-        replies: dict[str, Response] = {}
+        replies = self.store.find_all(
+            reply_key(keys[number], sample)
+            for number, item in folded.items()
+            for sample in range(item.samples)
+        )
         for number, item in folded.items():
             key = keys[number]
             self._ask(item.provenance, key, item.samples)
             for sample in range(item.samples):
-                full = reply_key(key, sample)
-                if full in replies:
-                    continue
-                stored = self.store.find(full)
-                if stored is not None:
-                    replies[full] = stored
+                if reply_key(key, sample) in replies:
                     continue
                 job = jobs.setdefault(key, Job(item.request, key, []))
                 job.utterance_id = item.provenance.get("utterance_id")
@@ -362,7 +388,8 @@ class AudioLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     def _answer(self, jobs: list[Job], replies: dict[str, Response], disable_tqdm: bool) -> None:
         total = sum(len(job.missing) for job in jobs)
         partly_heard = 0
-        bar = tqdm(total=total, desc="replies", unit="reply", disable=disable_tqdm or not jobs)
+        quiet = disable_tqdm or not jobs or self.rank > 0
+        bar = tqdm(total=total, desc="replies", unit="reply", disable=quiet)
         with (
             bar,
             closing(self._batches(jobs)) as batches,

@@ -5,24 +5,31 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ModelError, OptionError
 from ..records import Decoding, Json, digest_of
 from .adapters import adapter_of, apply_adapter
-from .base import AudioLM, Generated
+from .base import Generated
+from .checkpoint import CheckpointLM
 from .families import (
-    TEMPLATE,
     audio_arrived,
     choose_chat,
     expected_tokens,
     model_inputs,
     prompt_text,
-    window_of,
 )
-from .loading import DTYPES, check_engine, class_for, digest_of_folder, find, first_line, load
-from .requests import Job, parse_share, tolerance_of
+from .loading import (
+    DTYPES,
+    check_engine,
+    class_for,
+    find,
+    first_line,
+    hub_revision,
+    load,
+    tolerance_of,
+)
+from .requests import Job, parse_share
 
 if TYPE_CHECKING:
     from .sharing import Sharing
@@ -34,7 +41,7 @@ LM_EVAL_DEVICE = "cuda:0"
 __all__ = ["HfAudioLM"]
 
 
-class HfAudioLM(AudioLM):
+class HfAudioLM(CheckpointLM):
     """A checkpoint of a family that has a card, through its real processor and ``generate``.
 
     Args:
@@ -87,7 +94,9 @@ class HfAudioLM(AudioLM):
         import transformers
 
         self._torch = torch
-        self._device = choose_device(device, torch)
+        self._device = choose_device(
+            device, torch, local=self.ranks.local if self.world_size > 1 else None
+        )
         self._dtype = choose_dtype(dtype, self._device, torch)
         self._processor.tokenizer.padding_side = "left"
         if self._processor.tokenizer.pad_token_id is None:
@@ -104,10 +113,13 @@ class HfAudioLM(AudioLM):
             self._card, self._checkpoint.asked, self._processor, str(chat_format)
         )
         self._chat = self._card.chat_formats.get(self._chat_name)
+        loaded = revision
+        if not self._checkpoint.local:  # a branch may have moved since
+            loaded = hub_revision(self._checkpoint.source, config, revision)
         try:
             self._model = model_class.from_pretrained(
                 self._checkpoint.source,
-                revision=revision,
+                revision=loaded,
                 dtype=self._dtype,
                 trust_remote_code=bool(trust_remote_code),
             )
@@ -118,11 +130,17 @@ class HfAudioLM(AudioLM):
         self._model.to(self._device).eval()
         chosen = adapter_of(self._card, self._checkpoint, str(adapter))
         self._adapter = chosen and apply_adapter(
-            self._model, self._processor.tokenizer, chosen, revision
+            self._model, self._processor.tokenizer, chosen, loaded
         )
         self._end_ids = self._take_end_ids()
         self._audio_id = self._processor.tokenizer.convert_tokens_to_ids(self._card.audio_token)
-        self._fingerprint = self._identify(config, revision, transformers.__version__)
+        self._fingerprint = self._identity(
+            config,
+            revision,
+            "transformers",
+            transformers.__version__,
+            str(self._dtype).removeprefix("torch."),
+        )
         self._effective: dict[str, Json] = {}
         if max_batch_size is not None:
             self.batch = min(self.batch, int(max_batch_size))
@@ -161,26 +179,6 @@ class HfAudioLM(AudioLM):
 
     # --- identity ---------------------------------------------------------------------------
 
-    @property
-    def name(self) -> str:
-        return Path(self._checkpoint.asked).name
-
-    @property
-    def synthetic(self) -> bool:
-        return self._checkpoint.synthetic
-
-    @property
-    def max_audio_s(self) -> float | None:
-        """The window of this very checkpoint where it says it itself, else of its family."""
-        return window_of(self._card, self._processor)
-
-    @property
-    def min_audio_s(self) -> float:
-        return self._card.min_audio_s
-
-    def fingerprint(self) -> Json:
-        return self._fingerprint
-
     def engine_facts(self) -> Json:
         return {
             "device": str(self._device),
@@ -194,26 +192,6 @@ class HfAudioLM(AudioLM):
             "beyond_max_audio": self._card.beyond_max,
             "batches_of": "any clips" if self._card.batch_exact else "clips of equal length",
         }
-
-    def _identify(self, config: Any, revision: str | None, version: str) -> Json:
-        if self._checkpoint.local:
-            loaded = f"sha256:{digest_of_folder(Path(self._checkpoint.source))}"
-            # The bytes are the identity; where the folder lies is not.
-            model = self._checkpoint.asked if self._checkpoint.synthetic else self.name
-        else:
-            loaded = getattr(config, "_commit_hash", None) or revision or "unknown"
-            model = self._checkpoint.asked
-        identity: Json = {
-            "model": model,
-            "revision": loaded,
-            "adapter": self._adapter,
-            "engine": "transformers",
-            "engine_version": version,
-            "dtype": str(self._dtype).removeprefix("torch."),
-        }
-        if self._chat_name != TEMPLATE:
-            identity["chat_format"] = self._chat_name
-        return identity
 
     def _take_end_ids(self) -> list[int]:
         """End tokens of the checkpoint; all else of its generation config is thrown away.
@@ -248,20 +226,14 @@ class HfAudioLM(AudioLM):
             by_decoding.setdefault(digest_of(job.request.decoding.to_json()), []).append(number)
         for numbers in by_decoding.values():
             decoding = jobs[numbers[0]].request.decoding
-            # Greedy samples of one request are one reply: it is made once and copied.
-            rows = [
-                (number, seed)
-                for number in numbers
-                for seed in (jobs[number].seeds()[:1] if decoding.greedy else jobs[number].seeds())
-            ]
+            rows = [(number, seed) for number in numbers for seed in jobs[number].draws()]
             made: dict[int, list[Generated]] = {}
             for part in self._parts(rows, jobs):
                 replies = self._forward([jobs[n] for n, _ in part], [s for _, s in part], decoding)
                 for (number, _), reply in zip(part, replies, strict=True):
                     made.setdefault(number, []).append(reply)
             for number in numbers:
-                copies = len(jobs[number].missing) if decoding.greedy else 1
-                out[number] = made[number] * copies
+                out[number] = jobs[number].filled(made[number])
         return [replies for replies in out if replies is not None]
 
     def _parts(
@@ -494,11 +466,17 @@ class HfAudioLM(AudioLM):
             log.warning("out of memory: batches of %d from here on", self.batch)
 
 
-def choose_device(device: str | None, torch: Any) -> Any:
+def choose_device(device: str | None, torch: Any, *, local: int | None = None) -> Any:
     """A torch device from ``auto``, ``cpu``, ``cuda``, ``cuda:n``.
 
     ``cuda:0`` is what lm-eval says where the user said nothing, so without any GPU it means
     ``cpu``, with a warning.
+
+    Args:
+        device: What was asked for.
+        torch: The module.
+        local: Which of several processes on this machine this is; it takes the GPU of that number
+            where no other is asked for.
 
     Raises:
         OptionError: For a name that torch does not know.
@@ -510,6 +488,8 @@ def choose_device(device: str | None, torch: Any) -> Any:
         wanted = "cpu"
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if local is not None and wanted in ("cuda", LM_EVAL_DEVICE):
+        wanted = f"cuda:{local}"
     try:
         chosen = torch.device(wanted)
     except RuntimeError as error:

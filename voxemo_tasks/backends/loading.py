@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from ..rooms import PACKAGE
 from ..specs import ModelCard
 from .families import check_facts, extractor_of
 
+log = logging.getLogger(__name__)
+
 DTYPES = {
     "auto": "auto",
     "bf16": "bfloat16",
@@ -26,6 +30,9 @@ DTYPES = {
     "fp32": "float32",
     "float32": "float32",
 }
+
+SNAPSHOT = re.compile(r"/snapshots/([0-9a-f]{40})/")
+"""Folder of the hub's cache in which the files of one commit lie."""
 
 SAMPLED_BYTES = 1 << 20
 PIECES = 256
@@ -103,6 +110,56 @@ def digest_of_folder(folder: Path) -> str:
                 stream.seek(-SAMPLED_BYTES, 2)
                 total.update(stream.read())
     return total.hexdigest()
+
+
+def hub_revision(source: str, config: Any, revision: str | None) -> str | None:
+    """The revision of the hub that a checkpoint was loaded from.
+
+    Args:
+        source: Hub id.
+        config: Its configuration, loaded.
+        revision: As it was asked for.
+
+    Returns:
+        The commit: transformers 4 keeps it in the configuration, 5.23 only in the name of the cache's
+        folder. Where neither says it, what was asked for; ``None`` where that was nothing.
+    """
+    from transformers.utils import cached_file
+
+    commit = getattr(config, "_commit_hash", None)
+    if commit is None:
+        try:
+            file = cached_file(source, "config.json", revision=revision, local_files_only=True)
+        except OSError:
+            return revision
+        found = SNAPSHOT.search(Path(str(file)).as_posix())
+        commit = found and found[1]
+    return commit or revision
+
+
+def say_if_not_pinned(asked: str, revision: str | None, loaded: str | None) -> None:
+    """Warn where the same command may load another model tomorrow.
+
+    Args:
+        asked: ``pretrained=``.
+        revision: ``revision=``.
+        loaded: What :func:`hub_revision` found.
+    """
+    if loaded is None:
+        log.warning(
+            "pretrained=%s: nobody says which revision of it was loaded; the record of this run holds "
+            "null for it. Give revision=, or a folder, whose bytes are its identity",
+            asked,
+        )
+    elif loaded != revision:
+        log.warning(
+            "pretrained=%s%s is not pinned: its commit %s was loaded and is recorded; give "
+            "revision=%s to have the same model again",
+            asked,
+            f", revision={revision}," if revision else "",
+            loaded,
+            loaded,
+        )
 
 
 def check_versions(card: ModelCard) -> None:
@@ -212,3 +269,17 @@ def first_line(error: BaseException, limit: int = 300) -> str:
     """First line of an error's text, shortened."""
     text = str(error).strip().split("\n")[0] or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+TOLERANCE = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 6e-2}
+"""Largest difference of next-token logits, over the largest logit, at which two paths are one."""
+
+
+def tolerance_of(dtype: object) -> float:
+    """The tolerance of a dtype, given as torch has it or by name.
+
+    Example:
+        >>> tolerance_of("torch.float32")
+        0.001
+    """
+    return TOLERANCE[str(dtype).removeprefix("torch.")]

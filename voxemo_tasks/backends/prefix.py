@@ -34,7 +34,6 @@ class Work:
 
     Attributes:
         encoded: Clips that went through the audio encoder.
-        clips: Distinct clips.
         prefix: Positions run for prefixes, padding included.
         prefix_needed: The same without padding.
         suffix: Positions run for prompts, padding included.
@@ -44,7 +43,6 @@ class Work:
     """
 
     encoded: int = 0
-    clips: int = 0
     prefix: int = 0
     prefix_needed: int = 0
     suffix: int = 0
@@ -185,7 +183,6 @@ class PrefixSharer:
         state = State(None, mask.to(self._device), mask.sum(dim=1).to(self._device))
         self._forward(inputs, state, positions=_positions(mask))
         self.work.encoded += len(groups)
-        self.work.clips += len(groups)
         self.work.prefix += ids.numel()
         self.work.prefix_needed += int(mask.sum())
         return state

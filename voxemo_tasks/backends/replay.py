@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,7 @@ class ReplayAudioLM(AudioLM):
         if not named:
             raise OptionError(
                 f"{self._file}, line {number}: no column `reply`, `p.LABEL`, `valence` …; say with map= "
-                f"what the columns are ({', '.join(map_names(row))})"
+                f"what the columns are ({', '.join(map(str, row))})"
             )
         return [json.dumps(numbers, ensure_ascii=False) if numbers else ""]
 
@@ -165,7 +165,7 @@ class ReplayAudioLM(AudioLM):
             if needed or name in self._columns:
                 raise OptionError(
                     f"{self._file}, line {number}: no column {column!r} for {name}; there are "
-                    f"{', '.join(map_names(row))}. Say map={name}:COLUMN"
+                    f"{', '.join(map(str, row))}. Say map={name}:COLUMN"
                 ) from None
             return None
         if needed and value is None:
@@ -174,11 +174,6 @@ class ReplayAudioLM(AudioLM):
 
 
 DIMENSIONS = ("valence", "arousal", "dominance")
-
-
-def map_names(row: Mapping[str, Any]) -> list[str]:
-    """Names of a row's columns, for messages."""
-    return [str(key) for key in row]
 
 
 def columns_of(text: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from lm_eval.api.instance import Instance
@@ -15,6 +16,7 @@ from ..records import AudioRef, Json, Request, digest_of
 from ..store import sample_seed
 
 Samples = NDArray[np.float32]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -42,6 +44,14 @@ class Job:
     def seeds(self) -> list[int]:
         """A seed per missing sample, independent of the batch it is in."""
         return [sample_seed(self.request.decoding.seed, self.key, i) for i in self.missing]
+
+    def draws(self) -> list[int]:
+        """A seed per reply to make: greedy samples of one request are one reply, made once."""
+        return self.seeds()[:1] if self.request.decoding.greedy else self.seeds()
+
+    def filled(self, made: list[T]) -> list[T]:
+        """A reply per missing sample, from those that :meth:`draws` made."""
+        return made * len(self.missing) if self.request.decoding.greedy else made
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +82,27 @@ def fold(requests: Sequence[Instance]) -> dict[int, Folded]:
     return folded
 
 
-def group_by_audio(jobs: Iterable[Job]) -> list[Job]:
+def by_audio(jobs: Iterable[Job]) -> dict[str, list[int]]:
+    """Indices of the jobs with the same audio: digest of what is heard → in the order of the jobs."""
+    groups: dict[str, list[int]] = {}
+    for number, job in enumerate(jobs):
+        content = digest_of([ref.content() for ref in job.request.audio])
+        groups.setdefault(content, []).append(number)
+    return groups
+
+
+def group_by_audio(jobs: Sequence[Job]) -> list[Job]:
     """All jobs of a clip next to each other, over all tasks; longest clips first.
 
     Longest first, because a batch that does not fit shows at once and not after an hour. Within a
     clip the queue's order stays.
     """
-    groups: dict[str, list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(digest_of([ref.content() for ref in job.request.audio]), []).append(job)
 
-    def length(group: list[Job]) -> float:
-        return sum(ref.duration_s or math.inf for ref in group[0].request.audio)
+    def length(group: list[int]) -> float:
+        return sum(ref.duration_s or math.inf for ref in jobs[group[0]].request.audio)
 
-    ordered = sorted(groups.items(), key=lambda item: (-length(item[1]), item[0]))
-    return [job for _, group in ordered for job in group]
+    ordered = sorted(by_audio(jobs).items(), key=lambda item: (-length(item[1]), item[0]))
+    return [jobs[number] for _, group in ordered for number in group]
 
 
 def clip_sizes(jobs: Sequence[Job]) -> list[int]:
@@ -151,17 +167,3 @@ def parse_share(value: object) -> str:
     if mode not in SHARE_MODES:
         raise OptionError(f"share_prefix={value!r}: expected one of {', '.join(SHARE_MODES)}")
     return str(mode)
-
-
-TOLERANCE = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 6e-2}
-"""Largest difference of next-token logits, over the largest logit, at which two paths are one."""
-
-
-def tolerance_of(dtype: object) -> float:
-    """The tolerance of a dtype, given as torch has it or by name.
-
-    Example:
-        >>> tolerance_of("torch.float32")
-        0.001
-    """
-    return TOLERANCE[str(dtype).removeprefix("torch.")]

@@ -21,20 +21,20 @@ last one again beyond its end. ``delay_s`` waits before answering.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..errors import ModelError, OptionError
+from ..errors import OptionError
 from ..records import AudioRef, Json, Request, digest_of, parse_transform
 from .base import AudioLM, Generated
 from .requests import Job
+from .scripts import read_script
 
 CONDITIONS = ("path", "sha256", "prompt", "contains", "transform", "heard")
-ANSWERS = ("reply", "replies", "error", "finish_reason", "delay_s")
+BESIDE = ("finish_reason", "delay_s")
 
 
 class ScriptedAudioLM(AudioLM):
@@ -66,13 +66,18 @@ class ScriptedAudioLM(AudioLM):
         if not replies:
             raise OptionError("--model_args of scripted-audiolm needs replies=FILE")
         self._file = Path(replies).expanduser()
-        self._rows = read_script(self._file)
+        self._rows = read_script(self._file, CONDITIONS, BESIDE, check_transform)
         self._max_audio_s = None if max_audio_s is None else float(max_audio_s)
         self._delay_s = float(delay_s)
 
     @property
     def name(self) -> str:
         return f"scripted-{self._file.stem}"
+
+    @property
+    def synthetic(self) -> bool:
+        """Always: what a file says of a corpus, real or not, is no result."""
+        return True
 
     @property
     def max_audio_s(self) -> float | None:
@@ -140,39 +145,7 @@ def changed_by(ref: AudioRef, wanted: str | None) -> bool:
 _change = lru_cache(maxsize=4096)(parse_transform)
 
 
-def read_script(path: Path) -> list[Json]:
-    """Rows of a script file.
-
-    Raises:
-        ModelError: With file and line of the first thing that is wrong.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"replies={path}: cannot be read ({error})") from error
-    rows: list[Json] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ModelError(f"{path}:{number}: not JSON ({error})") from error
-        if not isinstance(row, dict) or set(row) - {*CONDITIONS, *ANSWERS}:
-            raise ModelError(
-                f"{path}:{number}: expected an object with {', '.join(CONDITIONS)} (conditions) and "
-                f"{', '.join(ANSWERS)} (answer), got {line[:200]}"
-            )
-        if sum(key in row for key in ("reply", "replies", "error")) != 1:
-            raise ModelError(f"{path}:{number}: needs exactly one of reply, replies, error")
-        if row.get("transform") is not None:
-            try:
-                _change(str(row["transform"]))
-            except OptionError as error:
-                raise ModelError(f"{path}:{number}: {error}") from error
-        if "replies" in row and not row["replies"]:
-            raise ModelError(f"{path}:{number}: replies is empty")
-        rows.append(row)
-    if not rows:
-        raise ModelError(f"replies={path}: the file has no row")
-    return rows
+def check_transform(row: Json) -> None:
+    """Raise for a change of the clip that is none."""
+    if row.get("transform") is not None:
+        _change(str(row["transform"]))

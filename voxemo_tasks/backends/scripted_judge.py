@@ -20,16 +20,15 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from ..errors import ModelError, OptionError
 from ..records import Json, digest_of
+from .scripts import read_script
 
 CONDITIONS = ("contains", "matches")
-ANSWERS = ("reply", "replies", "error")
 
 _MATERIAL = re.compile(r"^BEGIN (\w+)$\n(.*?)^END \1$", re.MULTILINE | re.DOTALL)
 _OPTION = re.compile(r'^- "(.+?)"', re.MULTILINE)
@@ -60,7 +59,7 @@ class ScriptedJudge(LM):  # type: ignore[misc]  # lm-eval is untyped
         if not replies:
             raise OptionError("--model_args of scripted-judge needs replies=FILE")
         self._file = Path(replies).expanduser()
-        self._rows = read_script(self._file)
+        self._rows = read_script(self._file, CONDITIONS)
         self._name = name or self._file.stem
         self._seen: Counter[tuple[int, str]] = Counter()
         self.asked: list[str] = []
@@ -125,36 +124,3 @@ def matches(row: Json, question: str) -> bool:
     return all(part in question for part in parts) and (
         "matches" not in row or re.search(row["matches"], question, re.DOTALL) is not None
     )
-
-
-def read_script(path: Path) -> list[Json]:
-    """Rows of a script file.
-
-    Raises:
-        ModelError: With file and line of the first thing that is wrong.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"replies={path}: cannot be read ({error})") from error
-    rows: list[Json] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row: Any = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ModelError(f"{path}:{number}: not JSON ({error})") from error
-        if (
-            not isinstance(row, dict)
-            or set(row) - {*CONDITIONS, *ANSWERS}
-            or sum(key in row for key in ANSWERS) != 1
-        ):
-            raise ModelError(
-                f"{path}:{number}: expected an object with {', '.join(CONDITIONS)} (conditions) and "
-                f"one of {', '.join(ANSWERS)}, got {line[:200]}"
-            )
-        rows.append(row)
-    if not rows:
-        raise ModelError(f"replies={path}: the file has no row")
-    return rows

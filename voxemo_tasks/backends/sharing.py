@@ -9,8 +9,9 @@ from typing import Any
 from ..errors import ModelError
 from ..records import Json, digest_of
 from .base import Generated
+from .loading import tolerance_of
 from .prefix import CannotShareError, Group, PrefixSharer, Row, State, chunks
-from .requests import Job, tolerance_of
+from .requests import Job, by_audio
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Sharing:
     def facts(self) -> Json:
         """For the session record."""
         return {
-            "used": self.off_because is None and self.sharer.work.clips > 0,
+            "used": self.off_because is None and self.sharer.work.encoded > 0,
             "off_because": self.off_because,
             "not_shared": dict(self._not_shared),
             "checked_rows": self._checked,
@@ -95,13 +96,9 @@ class Sharing:
         """Indices of jobs with the same audio, where more than one reply is asked of it."""
         if self.off_because is not None:
             return []
-        sets: dict[str, list[int]] = {}
-        for number, job in enumerate(jobs):
-            content = digest_of([ref.content() for ref in job.request.audio])
-            sets.setdefault(content, []).append(number)
         return [
             numbers
-            for numbers in sets.values()
+            for numbers in by_audio(jobs).values()
             if len(numbers) > 1
             or (len(jobs[numbers[0]].missing) > 1 and not jobs[numbers[0]].request.decoding.greedy)
         ]
@@ -154,8 +151,7 @@ class Sharing:
     ) -> None:
         """Answer prompts of one decoding; ``asked`` holds (group, prompt, job)."""
         decoding = jobs[asked[0][2]].request.decoding
-        # Greedy samples of one request are one reply: it is made once and copied.
-        seeds = [jobs[n].seeds()[:1] if decoding.greedy else jobs[n].seeds() for _, _, n in asked]
+        seeds = [jobs[number].draws() for _, _, number in asked]
         # By length, so that prompts of a chunk need little padding.
         order = sorted(
             range(len(asked)), key=lambda i: len(part[asked[i][0]][0].suffixes[asked[i][1]])
@@ -179,8 +175,7 @@ class Sharing:
                     made.setdefault(at, []).append(self._reply(ids, decoding))
             for at, i in enumerate(places):
                 number = asked[i][2]
-                copies = len(jobs[number].missing) if decoding.greedy else 1
-                out[number] = made[at] * copies
+                out[number] = jobs[number].filled(made[at])
 
     def _stopped(self, ids: list[int], row: Row) -> bool:
         if not row.decoding.stop:
@@ -201,13 +196,9 @@ class Sharing:
         """Log-probability of continuations of each job; ``None`` where sharing is not possible."""
         if self.off_because is not None:
             return None
-        sets: dict[str, list[int]] = {}
-        for number, job in enumerate(jobs):
-            content = digest_of([ref.content() for ref in job.request.audio])
-            sets.setdefault(content, []).append(number)
         out: list[list[float]] = [[] for _ in jobs]
         try:
-            kept = self._prepare(jobs, list(sets.values()))
+            kept = self._prepare(jobs, list(by_audio(jobs).values()))
             if sum(len(numbers) for _, numbers in kept) < len(jobs):
                 return None
             for group, numbers in kept:

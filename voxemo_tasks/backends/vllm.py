@@ -18,17 +18,16 @@ from ..audio import decode
 from ..errors import ModelError, OptionError
 from ..records import AudioRef, Decoding, Json, digest_of
 from .adapters import adapter_of
-from .base import AudioLM, Generated
+from .base import Generated
+from .checkpoint import CheckpointLM
 from .families import (
-    TEMPLATE,
     audio_arrived,
     check_clips,
     choose_chat,
     expected_tokens,
     prompt_text,
-    window_of,
 )
-from .loading import DTYPES, class_for, digest_of_folder, find, load
+from .loading import DTYPES, class_for, find, load
 from .requests import Job, Samples
 from .scoring import Tokens, log_sum, logprob_of, nodes
 from .vllm_engine import Answer, Ask, Engine, Engines, Setup, import_vllm
@@ -58,7 +57,7 @@ NEUTRAL = frozenset(
 """Engine options that move speed and memory only; all others are part of the fingerprint."""
 
 
-class VllmAudioLM(AudioLM):
+class VllmAudioLM(CheckpointLM):
     """A checkpoint of a family whose card names vLLM, through ``vllm.LLM``.
 
     The model's ``generation_config.json`` never applies (but for its end tokens): every sampling
@@ -101,6 +100,7 @@ class VllmAudioLM(AudioLM):
 
     structures = True
     seeds_each_row = True
+    shares_among_processes = False
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class VllmAudioLM(AudioLM):
         if "vllm" in self._card.classes:
             given["hf_overrides"] = {"architectures": [class_for(self._card, config, "vllm")]}
         chosen = adapter_of(self._card, self._checkpoint, str(lora or adapter))
-        self._adapter: str | None = None
+        self._adapter = None
         folder: Path | None = None
         if chosen is not None:
             self._adapter, folder = local_adapter(chosen, revision)
@@ -203,28 +203,8 @@ class VllmAudioLM(AudioLM):
     # --- identity ---------------------------------------------------------------------------
 
     @property
-    def name(self) -> str:
-        return Path(self._checkpoint.asked).name
-
-    @property
-    def synthetic(self) -> bool:
-        return self._checkpoint.synthetic
-
-    @property
-    def max_audio_s(self) -> float | None:
-        """The window of this very checkpoint where it says it itself, else of its family."""
-        return window_of(self._card, self._processor)
-
-    @property
-    def min_audio_s(self) -> float:
-        return self._card.min_audio_s
-
-    @property
     def clips_ahead(self) -> int:
         return min(super().clips_ahead, CLIPS_AHEAD)
-
-    def fingerprint(self) -> Json:
-        return self._fingerprint
 
     def engine_facts(self) -> Json:
         return {
@@ -241,22 +221,7 @@ class VllmAudioLM(AudioLM):
 
     def _identify(self, config: Any, revision: str | None, version: str, more: Json) -> Json:
         facts = self._engine.facts()
-        local = self._checkpoint.local
-        identity: Json = {
-            # The bytes are the identity; where the folder lies is not.
-            "model": self.name if local and not self.synthetic else self._checkpoint.asked,
-            "revision": (
-                f"sha256:{digest_of_folder(Path(self._checkpoint.source))}"
-                if local
-                else getattr(config, "_commit_hash", None) or revision or "unknown"
-            ),
-            "adapter": self._adapter,
-            "engine": "vllm",
-            "engine_version": version,
-            "dtype": facts["dtype"],
-        }
-        if self._chat_name != TEMPLATE:
-            identity["chat_format"] = self._chat_name
+        identity = self._identity(config, revision, "vllm", version, facts["dtype"])
         if facts["quantization"] is not None:
             identity["quantization"] = facts["quantization"]
         telling = {name: value for name, value in more.items() if name not in NEUTRAL}
@@ -273,8 +238,7 @@ class VllmAudioLM(AudioLM):
         counts: list[int] = []
         for job in jobs:
             decoding = job.request.decoding
-            # Greedy samples of one request are one reply: it is made once and copied.
-            seeds = job.seeds()[:1] if decoding.greedy else job.seeds()
+            seeds = job.draws()
             prompt, schema = self._render(job), self._schema_of(job)
             check_clips(self._card, job.audio, self.sampling_rate_hz)
             clips, ids = tuple(job.audio), clip_ids(job, self.sampling_rate_hz)
@@ -288,8 +252,7 @@ class VllmAudioLM(AudioLM):
         coming = iter(answers)
         out = []
         for job, count in zip(jobs, counts, strict=True):
-            made = [self._reply(answer) for answer in islice(coming, count)]
-            out.append(made * len(job.missing) if job.request.decoding.greedy else made)
+            out.append(job.filled([self._reply(answer) for answer in islice(coming, count)]))
         return out
 
     def _render(self, job: Job) -> str:

@@ -12,7 +12,8 @@ from packaging.requirements import Requirement
 from ..errors import ModelError, OptionError
 from ..records import Json
 from ..specs import ModelCard
-from .loading import check_engine, digest_of_folder, first_line
+from .adapters import identity_of
+from .loading import check_engine, first_line
 
 
 def check_vllm(card: ModelCard, version: str) -> None:
@@ -68,7 +69,7 @@ def local_adapter(adapter: tuple[str, str, str], revision: str | None) -> tuple[
     """
     name, source, subfolder = adapter
     if not subfolder:
-        return f"{name}:sha256:{digest_of_folder(Path(source))}", Path(source)
+        return identity_of(adapter, None), Path(source)
     import huggingface_hub
 
     try:
@@ -79,7 +80,9 @@ def local_adapter(adapter: tuple[str, str, str], revision: str | None) -> tuple[
         raise ModelError(
             f"the adapter {name} of {source} could not be fetched ({first_line(error)})"
         ) from error
-    return f"{name}@{revision or 'default'}", Path(snapshot) / subfolder
+    # The hub's client keeps each commit in a folder of its name.
+    commit = Path(snapshot).name if Path(snapshot).parent.name == "snapshots" else revision
+    return identity_of(adapter, commit), Path(snapshot) / subfolder
 
 
 def adapter_rank(folder: Path) -> int:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from .. import __version__
 from ..errors import RunFailedError, VoxEmoError
@@ -15,56 +16,51 @@ FAILED = 3
 """Exit status of a run that failed on our side; 2 is a wrong call or unusable input."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all sub-commands but those whose flags are lm-eval's own."""
-    from . import (
-        audio,
-        audit,
-        compare,
-        corpora,
-        demo,
-        export,
-        imports,
-        judge,
-        models,
-        prereg,
-        rooms,
-        score,
-        tasks,
-        verbalize,
-    )
-    from . import verify as verifying
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "evaluate the built-in tiny model on the built-in mini corpus"),
+    "run": ("run", "evaluate a model: lm-eval's own flags, then the scorecard"),
+    "plan": ("plan", "what a run will ask and cost, before it is started"),
+    "probe": ("probe", "ask in other ways, to see whether the model hears"),
+    "judge": ("judge", "let LLM judges read stored replies"),
+    "audit": ("audit", "let people read a sample of the replies"),
+    "score": ("score", "score run folders from their stored replies"),
+    "compare": ("compare", "compare runs of the same utterances, two by two"),
+    "verify": ("verify", "compute every number of a results JSON again and compare"),
+    "export": ("export", "results JSON in another format"),
+    "prereg": ("prereg", "lock a plan before the first reply is seen"),
+    "import": ("imports", "write predictions made elsewhere as a run"),
+    "corpora": ("corpora", "list, prepare and check corpora"),
+    "audio": ("audio", "changes of a clip: list them, render one"),
+    "tasks": ("tasks", "the lm-eval task tree"),
+    "models": ("models", "model families with a card"),
+    "prompts": ("rooms", "the prompts room: ls, lint, lock"),
+    "verbalizers": ("rooms", "the verbalizers room: ls, lint, lock"),
+    "judges": ("rooms", "the judges room: ls, lint, lock"),
+    "verbalize": ("verbalize", "read replies by a verbalizer"),
+}
+"""Sub-command → its module, and what the list of commands says of it."""
 
+
+def build_parser(command: str) -> argparse.ArgumentParser:
+    """The parser of one sub-command, beside the names of the others.
+
+    Only its module is imported: the others bring libraries that take seconds.
+    """
     parser = argparse.ArgumentParser(
         prog="voxemo",
         description="Evaluate speech LLMs on emotional speech, and measure the measurement.",
     )
     parser.add_argument("--version", action="version", version=f"voxemo-tasks {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    demo.add_parser(subparsers)
-    subparsers.add_parser(
-        "run", help="evaluate a model: lm-eval's own flags, then the scorecard", add_help=False
-    )
-    subparsers.add_parser(
-        "plan", help="what a run will ask and cost, before it is started", add_help=False
-    )
-    subparsers.add_parser(
-        "probe", help="ask in other ways, to see whether the model hears", add_help=False
-    )
-    judge.add_parser(subparsers)
-    audit.add_parser(subparsers)
-    score.add_parser(subparsers)
-    compare.add_parser(subparsers)
-    verifying.add_parser(subparsers)
-    export.add_parser(subparsers)
-    prereg.add_parser(subparsers)
-    imports.add_parser(subparsers)
-    corpora.add_parser(subparsers)
-    audio.add_parser(subparsers)
-    tasks.add_parser(subparsers)
-    models.add_parser(subparsers)
-    rooms.add_parsers(subparsers)
-    verbalize.add_parser(subparsers)
+    for name, (module, summary) in COMMANDS.items():
+        if name != command:
+            subparsers.add_parser(name, help=summary, add_help=False)
+        elif module == "rooms":
+            from . import rooms
+
+            rooms.add_parser(subparsers, name)
+        else:
+            import_module(f".{module}", __package__).add_parser(subparsers)
     return parser
 
 
@@ -85,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from .probe import probe
 
             return probe(arguments[1:])
-        options = build_parser().parse_args(arguments)
+        command = next((one for one in arguments if not one.startswith("-")), "")
+        options = build_parser(command).parse_args(arguments)
         return int(options.func(options) or 0)
     except RunFailedError as error:
         print(f"voxemo: {error}", file=sys.stderr)

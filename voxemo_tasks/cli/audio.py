@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Any) -> None:
     """Add ``audio`` and its sub-commands to the subparsers of the ``voxemo`` command."""
-    parser = subparsers.add_parser("audio", help="changes of a clip: list them, render one")
+    parser = subparsers.add_parser("audio")
     commands = parser.add_subparsers(dest="audio_command", metavar="COMMAND", required=True)
 
     transforms = commands.add_parser("transforms", help="all transforms and their parameters")

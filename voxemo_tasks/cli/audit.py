@@ -37,7 +37,7 @@ CONFIG = """<View>
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("audit", help="let people read a sample of the replies")
+    parser = subparsers.add_parser("audit")
     commands = parser.add_subparsers(dest="what", metavar="COMMAND", required=True)
     export = commands.add_parser(
         "export",

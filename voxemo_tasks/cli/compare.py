@@ -18,7 +18,6 @@ from ..results.writing import write_results
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "compare",
-        help="compare runs of the same utterances, two by two",
         description="Paired differences of rates, with intervals and tests that know the speakers. "
         "Runs that did not ask about the same utterances are refused.",
     )

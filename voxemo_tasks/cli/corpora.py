@@ -21,9 +21,7 @@ _FOLDS = 12
 
 def add_parser(subparsers: Any) -> None:
     """Add ``corpora`` and its sub-commands to the subparsers of the ``voxemo`` command."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "corpora", help="list, prepare and check corpora"
-    )
+    parser: argparse.ArgumentParser = subparsers.add_parser("corpora")
     commands = parser.add_subparsers(dest="corpora_command", metavar="COMMAND", required=True)
 
     ls = commands.add_parser("ls", help="list all corpora, and which are prepared")

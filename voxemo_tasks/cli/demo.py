@@ -13,7 +13,6 @@ TASK = "voxemo_mini_direct"
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "demo",
-        help="evaluate the built-in tiny model on the built-in mini corpus",
         description="Evaluate the built-in tiny speech LLM on the built-in synthetic mini corpus: "
         "no download, no GPU. What it prints is synthetic, not a result.",
     )

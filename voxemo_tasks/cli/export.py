@@ -19,7 +19,7 @@ ONE = ("eee", "hf")
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("export", help="results JSON in another format")
+    parser = subparsers.add_parser("export")
     parser.add_argument("results", nargs="+", metavar="RESULTS", type=Path, help="results JSON")
     parser.add_argument(
         "--to", required=True, choices=exporting.FORMATS, help="eee: Every Eval Ever; hf: the hub"

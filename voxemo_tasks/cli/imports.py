@@ -11,7 +11,7 @@ from ..results.importing import FIELDS, TASK, import_predictions, parse_labels, 
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("import", help="write predictions made elsewhere as a run")
+    parser = subparsers.add_parser("import")
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
     one = kinds.add_parser(
         "predictions",

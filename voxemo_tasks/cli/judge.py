@@ -37,7 +37,6 @@ PANEL_KEYS = {"name", "model", "model_args", "family"}
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "judge",
-        help="let LLM judges read stored replies",
         description="A second pass over the stored replies of a run. Judges are any text models of "
         "lm-eval, named as for `lm-eval --model … --model_args …`. `voxemo score` then shows rules "
         "only, rules and judge, and judge only side by side.",

@@ -10,7 +10,7 @@ from ..results.table import align
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("models", help="model families with a card")
+    parser = subparsers.add_parser("models")
     commands = parser.add_subparsers(dest="what", metavar="COMMAND", required=True)
     commands.add_parser("ls", help="a line per family").set_defaults(func=list_all)
 

@@ -22,7 +22,7 @@ from ..records import Json, Request
 from ..results.table import align
 from ..specs import ModelCard
 from . import counting
-from .run import _rename, check_model, check_names, check_options, task_names
+from .run import check_model, check_names, check_options, parse, task_names
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +41,7 @@ def run(argv: Sequence[str]) -> int:
     from ..tasks import register_models
 
     register_models()
-    harness = HarnessCLI()
-    _rename(harness._parser)
-    args = harness._parser.parse_args(["run", *rest])
-    plan = plan_of(args, own)
+    plan = plan_of(parse(HarnessCLI()._parser, rest), own)
     print(json.dumps(plan, indent=2, ensure_ascii=False) if own.json else shown(plan))
     return 0
 

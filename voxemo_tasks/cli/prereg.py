@@ -21,7 +21,6 @@ MODES = ("refuse", "mark")
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "prereg",
-        help="lock a plan before the first reply is seen",
         description="Makes every choice of a plan explicit and writes it with the digests of all "
         "registered files. `voxemo run` and `voxemo score` hold to it with --prereg.",
     )

@@ -7,21 +7,20 @@ from typing import Any
 
 from .. import registry
 from ..results.table import align
-from ..rooms import ROOMS, lock, read_sums, room_path
+from ..rooms import lock, read_sums, room_path
 from .show_prompt import add_parser as add_show
 
 
-def add_parsers(subparsers: Any) -> None:
-    for room in ROOMS:
-        parser = subparsers.add_parser(room, help=f"the {room} room: ls, lint, lock")
-        commands = parser.add_subparsers(dest="what", metavar="COMMAND", required=True)
-        commands.add_parser("ls", help="a line per file").set_defaults(func=list_room, room=room)
-        lint = commands.add_parser("lint", help="check schema, placeholders, digests, examples")
-        lint.set_defaults(func=lint_room, room=room)
-        locker = commands.add_parser("lock", help="register new files; never changes old ones")
-        locker.set_defaults(func=lock_room, room=room)
-        if room == "prompts":
-            add_show(commands)
+def add_parser(subparsers: Any, room: str) -> None:
+    parser = subparsers.add_parser(room)
+    commands = parser.add_subparsers(dest="what", metavar="COMMAND", required=True)
+    commands.add_parser("ls", help="a line per file").set_defaults(func=list_room, room=room)
+    lint = commands.add_parser("lint", help="check schema, placeholders, digests, examples")
+    lint.set_defaults(func=lint_room, room=room)
+    locker = commands.add_parser("lock", help="register new files; never changes old ones")
+    locker.set_defaults(func=lock_room, room=room)
+    if room == "prompts":
+        add_show(commands)
 
 
 def _specs(room: str) -> list[Any]:

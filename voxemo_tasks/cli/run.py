@@ -22,6 +22,7 @@ from ..errors import NotPreparedError, OptionError, RunFailedError, StoreError, 
 from ..home import home
 from ..results import score_run, table_of, write_results
 from . import prereg
+from .configured import lay_under
 
 RESULTS = "results.json"
 
@@ -39,8 +40,7 @@ def run(argv: Sequence[str]) -> int:
     register_models()
     own, argv = own_flags(argv)
     harness = HarnessCLI()
-    _rename(harness._parser)
-    args = harness._parser.parse_args(["run", *argv])
+    args = parse(harness._parser, argv)
     names = check_before(args)
     if own.prereg is not None:
         prereg.check_before(own.prereg, own.departures, args, names, check_options(args))
@@ -57,6 +57,8 @@ def run(argv: Sequence[str]) -> int:
         if not refused_by_lm_eval(error):
             raise
         raise OptionError(f"lm-eval: {error}") from error
+    if failure is not None and any(model.world_size > 1 for model in base.kept):
+        raise failure  # the others are elsewhere: what there is cannot be scored together
     predict_only = bool(getattr(args, "predict_only", False))
     status = conclude(
         predict_only=predict_only,
@@ -109,16 +111,24 @@ OWN_HELP = """flags of voxemo beside those of lm-eval:
 """
 
 
-def _rename(parser: argparse.ArgumentParser) -> None:
-    """Make lm-eval's help speak of ``voxemo run``, and list our own flags below its."""
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """lm-eval's flags, and below them the keys of its ``--config``.
+
+    Its help speaks of ``voxemo run`` and lists our own flags too.
+
+    Raises:
+        OptionError: For a file of ``--config`` that cannot be used.
+    """
     parser.prog = "voxemo"
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction) and "run" in action.choices:
-            ours = action.choices["run"]
-            ours.prog = "voxemo run"
-            ours.usage = ours.usage and ours.usage.replace("lm-eval", "voxemo")
-            ours.epilog = OWN_HELP
-            ours.formatter_class = argparse.RawDescriptionHelpFormatter
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    ours = commands.choices["run"]
+    ours.prog = "voxemo run"
+    ours.usage = ours.usage and ours.usage.replace("lm-eval", "voxemo")
+    ours.epilog = OWN_HELP
+    ours.formatter_class = argparse.RawDescriptionHelpFormatter
+    args = parser.parse_args(["run", *argv])
+    lay_under(args, ours)
+    return args
 
 
 def refused_by_lm_eval(error: ValueError) -> bool:
@@ -139,7 +149,10 @@ def conclude(
     plan: Path | None = None,
     departures: str = "refuse",
 ) -> int:
-    """Score every run folder that this process wrote; print tables and where the JSON is."""
+    """Score every run folder that this process wrote; print tables and where the JSON is.
+
+    Of several processes the first one does, for all of them, once all have written their last row.
+    """
     from ..backends import base
     from ..tasks import task
     from ..tasks.planning import COUNTERFACTUAL
@@ -151,17 +164,20 @@ def conclude(
         if not model.has_store:
             continue
         model.adopt(instances)
-        if check_again:
+        if check_again and model.rank == 0:
             ask_again(model, instances, check_again)
         model.store.finish()
         model.store.close()
         folder = model.store.folder
+        sessions = model.ranks.gather(model.store.session)
+        if sessions is None:
+            continue
         if predict_only:
             print(f"\nreplies: {folder}")
             continue
         if stimuli and any(one.plan.tier == COUNTERFACTUAL for one in task.kept or []):
             print("\n" + "\n".join(check_stimuli(folder)))
-        results = score_run(folder, sessions=[model.store.session], multiverse=multiverse)
+        results = score_run(folder, sessions=sessions, multiverse=multiverse)
         stored = f"the replies are stored ({folder}), no results were written"
         results = prereg.held(results, plan, departures, stored)
         path = write_results(results, folder / RESULTS)
@@ -223,10 +239,6 @@ def task_names(args: Any) -> list[str]:
         OptionError: For none.
     """
     given = args.tasks
-    if not given and getattr(args, "config", None):
-        from lm_eval.config.evaluate_config import EvaluatorConfig
-
-        given = EvaluatorConfig.load_yaml_config(args.config).get("tasks")
     listed = (
         given.split(",")
         if isinstance(given, str)
@@ -245,8 +257,6 @@ def check_model(args: Any) -> None:
     from lm_eval.api.registry import model_registry
 
     if not args.model:
-        if getattr(args, "config", None):
-            return
         raise OptionError(
             f"--model is missing; of this suite: {', '.join(_our_models())}; e.g. --model hf-audiolm "
             "--model_args pretrained=voxemo-tiny"

@@ -18,7 +18,7 @@ from .prereg import add_flags, held
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("score", help="score run folders from their stored replies")
+    parser = subparsers.add_parser("score")
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", type=Path, help="run folder(s), or sample logs of lm-eval"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("tasks", help="the lm-eval task tree")
+    parser = subparsers.add_parser("tasks")
     commands = parser.add_subparsers(dest="what", metavar="COMMAND", required=True)
     path = commands.add_parser(
         "path", help="absolute path of the tree (for --include_path), or of one task's file"

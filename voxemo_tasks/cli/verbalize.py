@@ -18,7 +18,7 @@ DEFAULT = "closed_set"
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("verbalize", help="read replies by a verbalizer")
+    parser = subparsers.add_parser("verbalize")
     commands = parser.add_subparsers(dest="what", metavar="COMMAND", required=True)
     run = commands.add_parser(
         "run",

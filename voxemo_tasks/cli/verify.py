@@ -19,7 +19,6 @@ SHOWN = 40
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "verify",
-        help="compute every number of a results JSON again and compare",
         description="Scores the run folder of a results JSON again, with the verbalizer, seed and "
         "divisions that the file names, and compares value by value. Exit status 1 where any "
         "differs.",

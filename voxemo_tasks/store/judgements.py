@@ -12,13 +12,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from ..home import write_atomically
 from ..records import Json
-from .reading import parsed, read_run_file
-from .writing import Shard, now, writer_id
+from .reading import keyed_rows, read_run_file
+from .writing import Shard, Writer, now, writer_id
 
 SCHEMA = "voxemo-judging/1"
 
@@ -74,15 +73,13 @@ def read_judgements(folder: Path) -> tuple[dict[str, Judgement], list[Json]]:
     found: dict[str, Judgement] = {}
     damaged = 0
     for shard in sorted((folder / "judgements").glob("*.jsonl")):
-        with shard.open("rb") as stream:
-            for line in stream:
-                row = parsed(line)
-                if row is None or "key" not in row:
-                    damaged += 1
-                    continue
-                known = found.get(row["key"])
-                if known is None or known.error is not None:
-                    found[row["key"]] = Judgement.from_json(row)
+        for _, row in keyed_rows(shard):
+            if row is None:
+                damaged += 1
+                continue
+            known = found.get(row["key"])
+            if known is None or known.error is not None:
+                found[row["key"]] = Judgement.from_json(row)
     passes: list[Json] = []
     for path in sorted((folder / "judgings").glob("*.json")):
         try:
@@ -97,7 +94,7 @@ def read_judgements(folder: Path) -> tuple[dict[str, Judgement], list[Json]]:
     return found, passes
 
 
-class JudgementStore:
+class JudgementStore(Writer):
     """The judgements of a run folder, open for writing by this process.
 
     Attributes:
@@ -149,13 +146,6 @@ class JudgementStore:
         self._shard.sync()
         self.note({"finished": now()})
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file; may be called twice."""
         self._shard.close()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +26,9 @@ from ..records import Json, Response
 
 RUN_FILE = "run.json"
 RUN_SCHEMA = "voxemo-run/1"
+
+OPEN_SHARDS = 64
+"""Files of replies that are open at once for looking up."""
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +76,63 @@ def parsed(line: bytes) -> Json | None:
     return row if isinstance(row, dict) else None
 
 
+def keyed_rows(shard: Path) -> Iterator[tuple[int, Json | None]]:
+    """Byte offset and row of every line of a shard; ``None`` for one that is damaged or has no key."""
+    offset = 0
+    with shard.open("rb") as stream:
+        for line in stream:
+            row = parsed(line)
+            yield offset, None if row is None or "key" not in row else row
+            offset += len(line)
+
+
 def is_failed(row: Json) -> bool:
     """Whether a row records that there is no reply."""
     return row.get("error") is not None or row.get("finish_reason") == "error"
+
+
+class Rows:
+    """Rows of shards by their place, each shard opened once and left open.
+
+    Where there are more shards than :data:`OPEN_SHARDS`, the one that was longest out of use is
+    closed for the next: a process may not have many thousand files open.
+    """
+
+    def __init__(self, shards: Sequence[Path]) -> None:
+        self._shards = shards
+        self._open: dict[int, BinaryIO] = {}  # in the order of their last use
+
+    def at(self, shard: int, offset: int) -> Json:
+        """The row of a shard that begins at a byte.
+
+        Raises:
+            StoreError: Where the shard has gone, or was changed since it was indexed.
+        """
+        path = self._shards[shard]
+        try:
+            stream = self._open.pop(shard, None) or path.open("rb")
+            self._open[shard] = stream
+            if len(self._open) > OPEN_SHARDS:
+                self._open.pop(next(iter(self._open))).close()
+            stream.seek(offset)
+            row = parsed(stream.readline())
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
+        if row is None:
+            raise StoreError(
+                f"{path} was changed by another hand while it was in use: there is no row at byte "
+                f"{offset}. Start the same command again"
+            )
+        return row
+
+    def close(self) -> None:
+        """Close the shards; they open again on demand."""
+        for stream in self._open.values():
+            stream.close()
+        self._open.clear()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 @dataclass
@@ -98,7 +155,10 @@ class RunData:
     _index: dict[str, tuple[int, int]] | None = field(repr=False, default=None)
     _damaged: int | None = field(repr=False, default=None)
     _written: dict[str, int] = field(repr=False, default_factory=dict)
-    _streams: dict[int, BinaryIO] = field(repr=False, default_factory=dict)
+    _rows: Rows = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._rows = Rows(self._shards)
 
     @property
     def damaged(self) -> int:
@@ -122,14 +182,12 @@ class RunData:
         damaged, written = 0, {}
         for shard in self._shards:
             good = 0
-            with shard.open("rb") as stream:
-                for line in stream:
-                    row = parsed(line)
-                    if row is None or "key" not in row:
-                        damaged += 1
-                        continue
-                    good += 1
-                    yield row
+            for _, row in keyed_rows(shard):
+                if row is None:
+                    damaged += 1
+                    continue
+                good += 1
+                yield row
             if good:
                 written[shard.stem] = good
         self._counted(damaged, written)
@@ -156,18 +214,11 @@ class RunData:
         if entry is None:
             return None
         shard, offset = entry
-        number = shard if shard >= 0 else -shard - 1
-        if number not in self._streams:
-            self._streams[number] = self._shards[number].open("rb")
-        stream = self._streams[number]
-        stream.seek(offset)
-        return Response.from_json(json.loads(stream.readline()))
+        return Response.from_json(self._rows.at(shard if shard >= 0 else -shard - 1, offset))
 
     def close(self) -> None:
         """Close the shards; they open again on demand."""
-        for stream in self._streams.values():
-            stream.close()
-        self._streams.clear()
+        self._rows.close()
 
     def documents(self, digest: str) -> tuple[Json, list[Json]]:
         """Header and utterances of a task's documents.
@@ -214,18 +265,14 @@ def index_replies(
     damaged = 0
     written: dict[str, int] = {}
     for number, shard in enumerate(shards):
-        offset = 0
-        with shard.open("rb") as stream:
-            for line in stream:
-                at, offset = offset, offset + len(line)
-                row = parsed(line)
-                if row is None or "key" not in row:
-                    damaged += 1
-                    continue
-                written[shard.stem] = written.get(shard.stem, 0) + 1
-                known = index.get(row["key"])
-                if known is None or known[0] < 0:
-                    index[row["key"]] = (-number - 1 if is_failed(row) else number, at)
+        for at, row in keyed_rows(shard):
+            if row is None:
+                damaged += 1
+                continue
+            written[shard.stem] = written.get(shard.stem, 0) + 1
+            known = index.get(row["key"])
+            if known is None or known[0] < 0:
+                index[row["key"]] = (-number - 1 if is_failed(row) else number, at)
     return index, damaged, written
 
 

@@ -13,8 +13,10 @@ import os
 import secrets
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +24,7 @@ from typing import Any, Self
 from ..errors import StoreError
 from ..home import write_atomically
 from ..records import Json, Response, digest_of
-from .reading import RUN_FILE, RUN_SCHEMA, Asked, index_replies, read_run_file
+from .reading import RUN_FILE, RUN_SCHEMA, Asked, Rows, index_replies, read_run_file
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +107,26 @@ class Shard:
             self._file = None
 
 
-class RunStore:
+class Writer(ABC):
+    """What a process writes into; leaving its context closes it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the files."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class RunStore(Writer):
     """A run folder open for writing by this process.
 
     Attributes:
@@ -145,6 +166,7 @@ class RunStore:
         self._seen: set[bytes] = set()
         self._own = len(self._shards)  # number of this process's own shard
         self._shards.append(self._replies.path)
+        self._rows = Rows(self._shards)
         self._session: Json = {"schema": "voxemo-session/1", "started": now(), "finished": None}
         self.note({})
 
@@ -178,17 +200,6 @@ class RunStore:
                 f"{self.folder} holds the run of another model or engine ({shown}); one run folder "
                 "is of one model: choose another folder (--output_path, or store= in --model_args)"
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def note(self, facts: Mapping[str, Any]) -> None:
         """Put facts into this session's record (engine, effective decoding, versions …)."""
@@ -236,11 +247,19 @@ class RunStore:
         if entry is None or entry[0] < 0:
             return None
         shard, offset = entry
-        with self._shards[shard].open("rb") as stream:
-            stream.seek(offset)
-            row = json.loads(stream.readline())
+        row = self._rows.at(shard, offset)
         self.reused += 1
         return Response.from_json(row)
+
+    def find_all(self, keys: Iterable[str]) -> dict[str, Response]:
+        """The replies that there are, by key: as :meth:`find`, each shard read once and forwards."""
+        places = {key: entry for key in keys if (entry := self._index.get(key)) and entry[0] >= 0}
+        found = {
+            key: Response.from_json(self._rows.at(*entry))
+            for key, entry in sorted(places.items(), key=itemgetter(1))
+        }
+        self.reused += len(found)
+        return found
 
     def write(self, *responses: Response) -> None:
         """Append replies, in one write."""
@@ -258,5 +277,6 @@ class RunStore:
 
     def close(self) -> None:
         """Close the session's files; may be called twice."""
+        self._rows.close()
         self._replies.close()
         self._asked.close()
