@@ -11,13 +11,17 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
+import soundfile
 
 # Before vllm is imported: a small cache, the engine in this process, no look at the network.
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
@@ -35,12 +39,14 @@ except ModelError as error:
 
 import torch
 
+from voxemo_tasks import registry
 from voxemo_tasks.audio import decode
 from voxemo_tasks.backends.families import qwen2_audio_tokens
 from voxemo_tasks.backends.hf import HfAudioLM
 from voxemo_tasks.backends.requests import Job
 from voxemo_tasks.backends.vllm import VllmAudioLM
 from voxemo_tasks.records import AudioRef, Decoding, Json, Request
+from voxemo_tasks.render import Frame, Menu, schema_of
 from voxemo_tasks.rooms import PACKAGE
 from voxemo_tasks.store import read_run
 
@@ -244,6 +250,47 @@ def test_clips_beyond_the_window_and_below_the_minimum(
     assert "0.030 s is shorter than the 0.070 s" in str(errors_of(replies)[1])
 
 
+def write(path: Path, samples: np.ndarray, rate: int) -> AudioRef:
+    soundfile.write(path, samples, rate)
+    return AudioRef(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def test_clips_of_any_shape_are_heard_as_16_khz_mono(
+    voices: list[AudioRef], instance: Any, fresh: Fresh, tmp_path: Path
+) -> None:
+    """Eight channels, 384 kHz and no samples at all, among clips that are as they should be."""
+    sound, rate = soundfile.read(voices[1].path)
+    eight = write(tmp_path / "eight.wav", np.tile(sound[:, None], (1, 8)), rate)
+    fast = write(tmp_path / "fast.wav", np.repeat(sound, 384_000 // rate), 384_000)
+    empty = write(tmp_path / "empty.wav", sound[:0], rate)
+    gone = AudioRef(str(tmp_path / "gone.wav"), "0" * 64)
+    asked = [instance(ref) for ref in (voices[1], eight, fast, empty, gone, voices[2])]
+    replies = fresh().generate_until(asked, True)
+    errors = errors_of(replies)
+    assert [error is None for error in errors] == [True, True, True, False, False, True]
+    assert "empty.wav" in str(errors[3])
+    assert "gone.wav" in str(errors[4])
+    assert replies[1] == replies[0]
+    heard = [read_run(Path(r.store)).reply(r.key).seconds_heard for r in replies]  # type: ignore[union-attr]
+    assert heard[1] == heard[0]
+    assert heard[2] == pytest.approx(heard[0], abs=1e-3)
+    assert heard[3:5] == [None, None]
+
+
+def test_a_clip_that_the_processor_rejects_costs_one_row(
+    clip: Any, instance: Any, fresh: Fresh
+) -> None:
+    """Nobody looked at the length before: vLLM's own processing of the clip fails."""
+    refs = [clip(f"c{i}", 0.4) for i in range(3)]
+    good = texts(fresh("good").generate_until([instance(ref) for ref in refs], True))
+    careless = fresh("bad")
+    careless._card = careless._card.model_copy(update={"min_audio_s": 0.0})
+    asked = [instance(ref) for ref in (refs[0], clip("nothing", 0.005), *refs[1:])]
+    replies = careless.generate_until(asked, True)
+    assert [error is None for error in errors_of(replies)] == [True, False, True, True]
+    assert [str(reply) for reply in (replies[0], *replies[2:])] == good
+
+
 def test_one_request_that_vllm_refuses_costs_one_row(
     clip: Any, instance: Any, fresh: Fresh
 ) -> None:
@@ -344,6 +391,13 @@ def test_the_engine_and_what_took_effect_are_recorded(
 # --- schemas and log-probabilities --------------------------------------------------------------
 
 
+def held_job(clip: AudioRef, instance: Any, schema: Json, decoding: Decoding, n: int = 1) -> Job:
+    request = replace(job_of(instance(clip, decoding=decoding)).request, schema=schema)
+    job = job_of(instance(clip), request=request, missing=list(range(n)))
+    job.audio.append(np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32))
+    return job
+
+
 def test_a_schema_holds_the_reply_to_it(clip: Any, instance: Any, fresh: Fresh) -> None:
     schema = {
         "type": "object",
@@ -352,11 +406,8 @@ def test_a_schema_holds_the_reply_to_it(clip: Any, instance: Any, fresh: Fresh) 
         "additionalProperties": False,
     }
     decoding = Decoding(max_new_tokens=96, temperature=1.0, seed=3)
-    plain = job_of(instance(clip("a"), decoding=decoding), missing=[0, 1, 2])
-    asked = replace(plain.request, schema=schema)
-    job = job_of(instance(clip("a")), request=asked, missing=[0, 1, 2])
-    for one in (plain, job):
-        one.audio.append(np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32))
+    job = held_job(clip("a"), instance, schema, decoding, 3)
+    plain = replace(job, request=replace(job.request, schema=None))
     (held,) = fresh().generate([job])
     assert len(held) == 3
     for reply in held:
@@ -364,6 +415,46 @@ def test_a_schema_holds_the_reply_to_it(clip: Any, instance: Any, fresh: Fresh) 
     for model, one in ((fresh(), plain), (fresh(_structured=False), job)):
         (free,) = model.generate([one])
         assert not any(reply.text.lstrip().startswith("{") for reply in free)
+
+
+def schemas() -> list[tuple[str, int, Json]]:
+    """Each registered prompt that asks for JSON: id, token limit and schema."""
+    menu = Menu.plain(["angry", "happy", "neutral", "sad"])
+    frame = Frame(dimensions=("valence", "arousal"), scale=(1.0, 5.0))
+    prompts = [one for one in registry.prompts() if one.json_only]
+    made = ((p.id, p.decoding.max_new_tokens, schema_of(p, menu, frame)) for p in prompts)
+    return [(name, limit, schema) for name, limit, schema in made if schema is not None]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize(("name", "limit", "schema"), schemas(), ids=lambda x: str(x)[:20])
+def test_json_of_every_registered_prompt_is_valid_or_cut(
+    name: str, limit: int, schema: Json, temperature: float, clip: Any, instance: Any, fresh: Fresh
+) -> None:
+    """Free white space was all that this model wrote when greedy, up to each prompt's limit."""
+    model = fresh()
+    setting = model.engine_facts()["structured_outputs"]
+    assert setting == {"backend": "xgrammar", "disable_any_whitespace": True}
+    decoding = Decoding(max_new_tokens=limit, temperature=temperature, seed=3)
+    (replies,) = model.generate([held_job(clip("a"), instance, schema, decoding, 4)])
+    whole = [reply for reply in replies if reply.finish_reason == "stop"]
+    for reply in whole:
+        jsonschema.validate(json.loads(reply.text), schema)
+        assert not set(reply.text) & set("\n\t")
+    for reply in replies:  # a number may have as many digits as the model likes to write
+        if reply not in whole:
+            assert (reply.finish_reason, reply.n_tokens) == ("length", limit)
+            with pytest.raises(json.JSONDecodeError):
+                json.loads(reply.text)
+    numbers_without_end = "distribution" in name and temperature == 0.0
+    assert bool(whole) is not numbers_without_end
+
+
+def test_json_that_is_cut_says_so(clip: Any, instance: Any, fresh: Fresh) -> None:
+    _, _, schema = schemas()[0]
+    (replies,) = fresh().generate([held_job(clip("a"), instance, schema, Decoding(5))])
+    assert (replies[0].finish_reason, replies[0].n_tokens) == ("length", 5)
+    assert replies[0].text.startswith("{")
 
 
 def teacher_forced(job: Job, text: str, end: bool) -> float:
@@ -499,6 +590,42 @@ def test_an_adapter_acts_on_every_request(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ModelError, match="loaded the adapter and it changes nothing") as refused:
         answers(base, tmp_path / "lora")
     alive.append(refused)  # its frames hold the engine
+
+
+OF_THE_HUB = """
+import json, sys
+from voxemo_tasks.backends.vllm import VllmAudioLM
+model = VllmAudioLM(sys.argv[1], store=sys.argv[2], canaries="off", **json.loads(sys.argv[3]))
+llm = model._engine._llm.llm_engine.vllm_config.model_config
+print("FOUND", json.dumps([model.fingerprint(), llm.revision, llm.tokenizer_revision]))
+model.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pinned", [True, False])
+def test_the_commit_that_was_loaded_is_the_runs(pinned: bool, tmp_path: Path) -> None:
+    """A hub id from the hub's cache: the card's pin, or the default branch with a warning."""
+    name = "Qwen/Qwen2-Audio-7B-Instruct" if pinned else "someone/tiny"
+    commit = registry.model_named(name)[0].pretrained[name] if pinned else "ab" * 20
+    place = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+    shutil.copytree(TINY, place / "snapshots" / str(commit))
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("cd" * 20 if pinned else str(commit))
+    given = [name, str(tmp_path / "run"), json.dumps(SMALL | {"engine_options": FEW_BLOCKS})]
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", OF_THE_HUB, *given],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (line,) = [x for x in done.stdout.splitlines() if x.startswith("FOUND")] or [done.stderr]
+    identity, of_weights, of_tokenizer = json.loads(line.removeprefix("FOUND"))
+    assert (identity["model"], identity["revision"]) == (name, commit)
+    assert (of_weights, of_tokenizer) == (commit, commit)
+    assert ("no revision was said" in done.stderr) is not pinned
 
 
 @pytest.mark.slow

@@ -28,14 +28,16 @@ from .families import (
     prompt_text,
     window_of,
 )
-from .loading import DTYPES, class_for, digest_of_folder, find, load
+from .loading import DTYPES, class_for, digest_of_folder, find
 from .requests import Job, Samples
+from .revisions import load_at
 from .scoring import Tokens, log_sum, logprob_of, nodes
 from .vllm_engine import Answer, Ask, Engine, Engines, Setup, import_vllm
 from .vllm_replicas import Replicas
 from .vllm_setup import (
     adapter_rank,
     check_vllm,
+    compact_json,
     end_ids,
     local_adapter,
     positive,
@@ -66,7 +68,7 @@ class VllmAudioLM(AudioLM):
 
     Args:
         pretrained: Folder, hub id, or a built-in name (``voxemo-tiny``).
-        revision: Hub revision.
+        revision: Hub revision; default: the commit that the card pins. What was loaded is recorded.
         dtype: ``auto`` (vLLM's choice), ``bfloat16``/``bf16``, ``float16``/``fp16``, ``float32``/
             ``fp32``. What was chosen is in the fingerprint.
         adapter: ``auto`` (the LoRA adapter that the card names, if any), ``none``, or the folder of
@@ -82,8 +84,9 @@ class VllmAudioLM(AudioLM):
         gpu_memory_utilization: Share of a GPU's memory; default: vLLM's.
         prefix_caching: Share key-value prefixes between requests.
         enforce_eager: No compilation and no CUDA graphs: a quicker start, slower replies.
-        structured: ``auto`` holds a reply to the request's JSON Schema where it has one; ``off``
-            never does.
+        structured: ``auto`` holds a reply to the request's JSON Schema where it has one, without
+            white space between its parts (a model that is free to write it may write nothing else
+            until its tokens are spent); ``off`` never does.
         logprobs: Record the log-probability of each reply: the sum over its tokens, the end token
             included, of the model's own log-probabilities (before temperature, top-p and top-k).
         max_audios: Clips that one request may have. vLLM sets memory aside for so many.
@@ -146,7 +149,7 @@ class VllmAudioLM(AudioLM):
             self.batch = min(self.batch, positive("max_batch_size", max_batch_size))
         version = str(import_vllm().__version__)
         self._checkpoint = find(str(pretrained))
-        config, self._processor, self._card, self._card_digest = load(
+        config, self._processor, self._card, self._card_digest, commit = load_at(
             self._checkpoint, revision, bool(trust_remote_code)
         )
         check_vllm(self._card, version)
@@ -156,7 +159,7 @@ class VllmAudioLM(AudioLM):
         self._chat = self._card.chat_formats.get(self._chat_name)
         self._tokenizer = self._processor.tokenizer
         self._audio_id = int(self._tokenizer.convert_tokens_to_ids(self._card.audio_token))
-        self._end_ids = end_ids(self._checkpoint.source, revision, self._tokenizer)
+        self._end_ids = end_ids(self._checkpoint.source, commit, self._tokenizer)
         self._structured, self._logprobs = structured == "auto", bool(logprobs)
         self._effective: dict[str, Json] = {}
         more = read_options(engine_options)
@@ -164,7 +167,7 @@ class VllmAudioLM(AudioLM):
             "max_model_len": None if max_model_len is None else int(max_model_len),
             "max_num_seqs": None if max_num_seqs is None else int(max_num_seqs),
             "gpu_memory_utilization": gpu_memory_utilization,
-            "revision": revision,
+            "revision": commit,
         }
         if "vllm" in self._card.classes:
             given["hf_overrides"] = {"architectures": [class_for(self._card, config, "vllm")]}
@@ -172,7 +175,7 @@ class VllmAudioLM(AudioLM):
         self._adapter: str | None = None
         folder: Path | None = None
         if chosen is not None:
-            self._adapter, folder = local_adapter(chosen, revision)
+            self._adapter, folder = local_adapter(chosen, commit)
         if folder is not None:
             given |= {"enable_lora": True, "max_lora_rank": adapter_rank(folder), "max_loras": 1}
         setup = Setup(
@@ -187,6 +190,7 @@ class VllmAudioLM(AudioLM):
                 "limit_mm_per_prompt": {"audio": positive("max_audios", max_audios)},
                 # Neighbours share a clip, so few clips need to be at hand.
                 "mm_processor_cache_gb": 1,
+                **(compact_json() if self._structured else {}),
                 **{name: value for name, value in given.items() if value is not None},
                 **more,
             },
@@ -198,7 +202,7 @@ class VllmAudioLM(AudioLM):
             Engine(setup) if replicas == 1 else Replicas(setup, replicas, tensor_parallel)
         )
         self._layout = {"data_parallel_size": replicas, "tensor_parallel_size": tensor_parallel}
-        self._fingerprint = self._identify(config, revision, version, more)
+        self._fingerprint = self._identify(commit, version, more)
 
     # --- identity ---------------------------------------------------------------------------
 
@@ -239,7 +243,7 @@ class VllmAudioLM(AudioLM):
             "beyond_max_audio": self._card.beyond_max,
         }
 
-    def _identify(self, config: Any, revision: str | None, version: str, more: Json) -> Json:
+    def _identify(self, commit: str | None, version: str, more: Json) -> Json:
         facts = self._engine.facts()
         local = self._checkpoint.local
         identity: Json = {
@@ -248,7 +252,7 @@ class VllmAudioLM(AudioLM):
             "revision": (
                 f"sha256:{digest_of_folder(Path(self._checkpoint.source))}"
                 if local
-                else getattr(config, "_commit_hash", None) or revision or "unknown"
+                else commit or "unknown"
             ),
             "adapter": self._adapter,
             "engine": "vllm",
@@ -275,7 +279,8 @@ class VllmAudioLM(AudioLM):
             decoding = job.request.decoding
             # Greedy samples of one request are one reply: it is made once and copied.
             seeds = job.seeds()[:1] if decoding.greedy else job.seeds()
-            prompt, schema = self._render(job), self._schema_of(job)
+            prompt = self._render(job)
+            schema = job.request.schema if self._structured else None
             check_clips(self._card, job.audio, self.sampling_rate_hz)
             clips, ids = tuple(job.audio), clip_ids(job, self.sampling_rate_hz)
             asks += [
@@ -301,15 +306,6 @@ class VllmAudioLM(AudioLM):
 
     def _starts_by_itself(self) -> bool:
         return list(self._tokenizer("").input_ids[:1]) == [self._tokenizer.bos_token_id]
-
-    def _schema_of(self, job: Job) -> Json | None:
-        if not self._structured:
-            return None
-        for holder in (job.request, job.request.decoding):
-            schema: Json | None = getattr(holder, "schema", None)
-            if schema is not None:
-                return schema
-        return None
 
     def _sampling(self, decoding: Decoding, seed: int) -> Json:
         said: Json = {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,29 @@ def read_options(options: Mapping[str, Any] | str | None) -> Json:
     if not isinstance(options, Mapping):
         raise OptionError(f"engine_options={options!r}: expected an object of vLLM's keywords")
     return dict(options)
+
+
+def compact_json() -> Json:
+    """Options of the engine under which JSON that is held to a schema has no free white space.
+
+    By default a grammar for JSON lets the model write as much white space as it likes between two
+    parts, and small models were seen to write nothing else up to the token limit. vLLM can forbid it
+    only where the library that holds replies to a schema is named; xgrammar is its own first choice.
+
+    Returns:
+        Keywords of ``vllm.LLM``; none where this vLLM cannot, or its library is not there.
+    """
+    try:
+        config = importlib.import_module("vllm.config").StructuredOutputsConfig
+    except (ImportError, AttributeError):
+        return {}
+    if "disable_any_whitespace" not in inspect.signature(config).parameters:
+        return {}
+    libraries = (("xgrammar", "xgrammar"), ("guidance", "llguidance"))
+    backend = next((name for name, module in libraries if find_spec(module) is not None), None)
+    if backend is None:
+        return {}
+    return {"structured_outputs_config": {"backend": backend, "disable_any_whitespace": True}}
 
 
 def local_adapter(adapter: tuple[str, str, str], revision: str | None) -> tuple[str, Path]:
