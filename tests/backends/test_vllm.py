@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -166,7 +167,7 @@ def test_vllm_numbers_the_seeds_of_n_samples_upwards(
     said = {"temperature": 1.5, "max_tokens": 6}
     job = job_of(instance(voices[1]))
     data = {"audio": [(decode(voices[1], 16_000), 16_000)]}
-    prompt = {"prompt": loaded._render(job), "multi_modal_data": data}
+    prompt = {"prompt": loaded._prompt(job, ()), "multi_modal_data": data}
     (several,) = llm.generate(prompt, vllm.SamplingParams(n=4, seed=11, **said), use_tqdm=False)
     single = [vllm.SamplingParams(n=1, seed=11 + i, **said) for i in range(4)]
     ones = llm.generate([prompt] * 4, single, use_tqdm=False)
@@ -233,7 +234,7 @@ def test_the_guard_agrees_with_vllm(loaded: VllmAudioLM, instance: Any, clip: An
     job = job_of(instance(clip("a")))
     lengths = (1120, 1121, 1599, 1600, 16_000, 123_457, 479_999, 480_000, 500_000)
     said = {"max_tokens": 1, "temperature": 0.0}
-    text = loaded._render(job)
+    text = loaded._prompt(job, ())
     asks = [Ask(text, (np.zeros(n, np.float32),), (f"zeros {n}",), said) for n in lengths]
     found = [answer.audio_tokens for answer in loaded._engine.answer(asks)]
     assert found == [qwen2_audio_tokens(n, 480_000) for n in lengths]
@@ -514,7 +515,7 @@ def test_scores_are_those_of_a_forward_pass_and_of_prompt_logprobs(
         assert begun > value
         assert value >= teacher_forced(jobs[0], text, end=True) - 2e-3
     # The other road of vLLM itself.
-    start = tuple(model._tokenizer(model._render(jobs[0])).input_ids)
+    start = tuple(model._tokenizer(model._prompt(jobs[0], ())).input_ids)
     silence = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
     clips = (decode(jobs[0].request.audio[0], 16_000),)
     ends = [model._tokens(text) for text in LABELS]
@@ -528,6 +529,43 @@ def test_scores_refuse_what_does_not_fit(clip: Any, instance: Any, fresh: Fresh)
     with pytest.raises(ValueError, match="1 jobs and continuations for 2"):
         fresh().score([job_of(instance(clip("a")))], [["a"], ["b"]])
     assert fresh().score([], []) == []
+
+
+# --- a family that is asked in tokens -----------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_voxtral_in_mistrals_format_is_that_of_transformers(
+    voices: list[AudioRef], clip: Any, instance: Any, tmp_path: Path
+) -> None:
+    """Clips below and beyond its window of 30 s: replies, likelihoods, JSON."""
+    pytest.importorskip("mistral_common", reason="Voxtral is tokenized with mistral-common")
+    import checkpoints
+
+    folder = checkpoints.build("voxtral", tmp_path / "voxtral", mistral=True)
+    options = SMALL | {"max_model_len": 2048, "canaries": "off"}
+    ours = VllmAudioLM(
+        str(folder), store=str(tmp_path / "vllm"), engine_options=FEW_BLOCKS, **options
+    )
+    alive.append(ours)
+    hf = HfAudioLM(
+        str(folder), store=str(tmp_path / "hf"), device="cpu", dtype="fp32", canaries="off"
+    )
+    refs = [*voices[:3], clip("long", 35.0)]
+    asked = [instance(ref, f"What emotion? {n}") for n in range(2) for ref in refs]
+    replies = [texts(model.generate_until(asked, True)) for model in (ours, hf)]
+    # These are random bytes: at the end vLLM keeps back those that are no character yet.
+    assert len({text.rstrip("\ufffd") for text in replies[0]}) > 2
+    for one, other in zip(*replies, strict=True):
+        assert one.rstrip("\ufffd") == other.rstrip("\ufffd")
+    jobs = [job_of(one) for one in asked[:4]]
+    for job in jobs:
+        job.audio.append(decode(job.request.audio[0], 16_000))
+    found = ours.score(jobs, [LABELS] * 4)
+    assert np.abs(np.array(found) - hf.score(jobs, [LABELS] * 4)).max() < 2e-3
+    _, limit, schema = next(one for one in schemas() if "dimension" in one[0])
+    (held,) = ours.generate([held_job(clip("a"), instance, schema, Decoding(limit))])
+    jsonschema.validate(json.loads(held[0].text), schema)
 
 
 # --- adapters, replicas -------------------------------------------------------------------------
@@ -626,6 +664,58 @@ def test_the_commit_that_was_loaded_is_the_runs(pinned: bool, tmp_path: Path) ->
     assert (identity["model"], identity["revision"]) == (name, commit)
     assert (of_weights, of_tokenizer) == (commit, commit)
     assert ("no revision was said" in done.stderr) is not pinned
+
+
+SPREAD = """
+import json, pickle, sys
+if __name__ == "__main__":  # the workers import this file
+    from voxemo_tasks.backends.vllm import VllmAudioLM
+    given, jobs = pickle.load(open(sys.argv[1], "rb"))
+    model = VllmAudioLM("voxemo-tiny", tensor_parallel_size=2, **given)
+    made = [[(r.text, r.logprob) for r in several] for several in model.generate(jobs)]
+    print("FOUND", json.dumps([made, model.engine_facts()["tensor_parallel_size"]]))
+    model.close()
+"""
+
+
+@pytest.mark.slow
+def test_an_engine_over_two_devices_answers_as_one(
+    voices: list[AudioRef], instance: Any, fresh: Fresh, tmp_path: Path
+) -> None:
+    """Two GPUs, or two processes on the cores of a CPU."""
+    cores = sorted(os.sched_getaffinity(0))
+    if torch.cuda.is_available():
+        if torch.cuda.device_count() < 2:
+            pytest.skip("tensor parallelism over 2 needs two GPUs; this machine has one")
+    elif len(cores) < 2:
+        pytest.skip("tensor parallelism over 2 needs two cores; this process may use one")
+    jobs = [
+        job_of(instance(voice, decoding=decoding), missing=[0, 1])
+        for voice in voices[:4]
+        for decoding in (SAMPLED, Decoding(6))
+    ]
+    for job in jobs:
+        job.audio.append(decode(job.request.audio[0], 16_000))
+    alone = fresh().generate(jobs)
+    given = SMALL | {"canaries": "off", "logprobs": True, "store": str(tmp_path / "run")}
+    (tmp_path / "jobs").write_bytes(pickle.dumps((given, jobs)))
+    (tmp_path / "spread.py").write_text(SPREAD)
+    # On one NUMA node vLLM does not divide the cores by itself.
+    environment = {"VLLM_CPU_OMP_THREADS_BIND": f"{cores[0]}|{cores[-1]}"} | os.environ
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "spread.py"), str(tmp_path / "jobs")],
+        env=environment | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (line,) = [x for x in done.stdout.splitlines() if x.startswith("FOUND")] or [done.stderr]
+    made, size = json.loads(line.removeprefix("FOUND"))
+    assert size == 2
+    for several, expected in zip(made, alone, strict=True):
+        for (text, logprob), one in zip(several, expected, strict=True):
+            assert text == one.text
+            assert logprob == pytest.approx(one.logprob, abs=2e-3)
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from .families import (
     expected_tokens,
     prompt_text,
     window_of,
+    with_sound,
 )
 from .loading import DTYPES, class_for, digest_of_folder, find
 from .requests import Job, Samples
@@ -40,8 +41,10 @@ from .vllm_setup import (
     compact_json,
     end_ids,
     local_adapter,
+    mistral_format,
     positive,
     read_options,
+    require_chosen_tokens,
 )
 
 log = logging.getLogger(__name__)
@@ -171,6 +174,9 @@ class VllmAudioLM(AudioLM):
         }
         if "vllm" in self._card.classes:
             given["hf_overrides"] = {"architectures": [class_for(self._card, config, "vllm")]}
+        self._in_tokens = self._card.processor_call == "chat_template_only"
+        if self._in_tokens:
+            given |= mistral_format(self._checkpoint)
         chosen = adapter_of(self._card, self._checkpoint, str(lora or adapter))
         self._adapter: str | None = None
         folder: Path | None = None
@@ -279,7 +285,7 @@ class VllmAudioLM(AudioLM):
             decoding = job.request.decoding
             # Greedy samples of one request are one reply: it is made once and copied.
             seeds = job.seeds()[:1] if decoding.greedy else job.seeds()
-            prompt = self._render(job)
+            prompt = self._prompt(job, job.audio)
             schema = job.request.schema if self._structured else None
             check_clips(self._card, job.audio, self.sampling_rate_hz)
             clips, ids = tuple(job.audio), clip_ids(job, self.sampling_rate_hz)
@@ -297,7 +303,12 @@ class VllmAudioLM(AudioLM):
             out.append(made * len(job.missing) if job.request.decoding.greedy else made)
         return out
 
-    def _render(self, job: Job) -> str:
+    def _prompt(self, job: Job, clips: Sequence[Samples]) -> str | tuple[int, ...]:
+        """What stands before the reply: text with a marker a clip, or tokens where there is no text."""
+        if self._in_tokens:
+            messages = with_sound(job.request.messages, clips, self.sampling_rate_hz)
+            made = self._tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
+            return tuple(int(token) for token in made)
         text = prompt_text(self._processor, self._chat, job.request.messages)
         start = self._tokenizer.bos_token
         if start and text.startswith(start) and self._starts_by_itself():
@@ -385,8 +396,9 @@ class VllmAudioLM(AudioLM):
         Raises:
             OptionError: Where the two arguments differ in length.
             AudioError: For a clip that cannot be decoded.
-            ModelError: Where the audio does not reach the model.
+            ModelError: Where the audio does not reach the model, or vLLM cannot be asked so.
         """
+        require_chosen_tokens(import_vllm())
         if len(jobs) != len(continuations):
             raise OptionError(
                 f"score: {len(jobs)} jobs and continuations for {len(continuations)}; give one "
@@ -407,8 +419,10 @@ class VllmAudioLM(AudioLM):
         ]
         heard: dict[str, Samples] = {}
         for number, (job, _) in enumerate(pairs):
-            prompt = tuple(self._tokenizer(self._render(job)).input_ids)
             clips = tuple(job.audio) or tuple(self._hear(ref, heard) for ref in job.request.audio)
+            check_clips(self._card, clips, self.sampling_rate_hz)
+            made = self._prompt(job, clips)
+            prompt = tuple(self._tokenizer(made).input_ids) if isinstance(made, str) else made
             ids = clip_ids(job, self.sampling_rate_hz, clips)
             for prefix, following in nodes(tokens[number]).items():
                 for part in _parts(following, TOKENS_A_QUESTION):

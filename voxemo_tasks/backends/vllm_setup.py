@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from ..errors import ModelError, OptionError
 from ..records import Json
 from ..specs import ModelCard
-from .loading import check_engine, digest_of_folder, first_line
+from .loading import Checkpoint, check_engine, digest_of_folder, first_line
 
 
 def check_vllm(card: ModelCard, version: str) -> None:
@@ -79,6 +79,38 @@ def compact_json() -> Json:
     if backend is None:
         return {}
     return {"structured_outputs_config": {"backend": backend, "disable_any_whitespace": True}}
+
+
+def mistral_format(checkpoint: Checkpoint) -> Json:
+    """Options of the engine for a family of Mistral's that vLLM reads in Mistral's own format.
+
+    Raises:
+        ModelError: For a folder without that form of the checkpoint.
+    """
+    if checkpoint.local:
+        folder = Path(checkpoint.source)
+        wanted = ("params.json", "consolidated*.safetensors", "tekken.json")
+        missing = [name for name in wanted if not any(folder.glob(name))]
+        if missing:
+            raise ModelError(
+                f"{folder} has no {' and no '.join(missing)}: vLLM reads this family in Mistral's "
+                f"own format ({', '.join(wanted)}) and not in that of transformers. The hub's "
+                "repository holds both; take the files from there, or use hf-audiolm"
+            )
+    return dict.fromkeys(("config_format", "load_format", "tokenizer_mode"), "mistral")
+
+
+def require_chosen_tokens(vllm: Any) -> None:
+    """Refuse a vLLM that gives no log-probabilities of tokens that are named to it.
+
+    Raises:
+        ModelError: Naming the version.
+    """
+    if "logprob_token_ids" not in inspect.signature(vllm.SamplingParams).parameters:
+        raise ModelError(
+            f"readout=likelihood asks for the log-probabilities of chosen tokens, which vLLM "
+            f"{vllm.__version__} does not give (0.32 does); install a newer one, or use hf-audiolm"
+        )
 
 
 def local_adapter(adapter: tuple[str, str, str], revision: str | None) -> tuple[str, Path]:
