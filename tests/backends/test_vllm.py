@@ -568,6 +568,54 @@ def test_voxtral_in_mistrals_format_is_that_of_transformers(
     jsonschema.validate(json.loads(held[0].text), schema)
 
 
+OMNI_TORCHVISION = (
+    "this vLLM's processors of Qwen-Omni import torchvision, which cannot be imported"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["qwen25_omni", "qwen3_omni"])
+def test_a_whole_omni_checkpoint_is_its_thinker_in_transformers(
+    family: str,
+    clip: Any,
+    instance: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """vLLM looks at its models in a process of its own, so torchvision must import unaided.
+
+    The engine has one too: a mixture of experts cannot follow another model in the same process.
+    """
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    found = subprocess.run([sys.executable, "-c", "import torchvision"], check=False)
+    if found.returncode:
+        pytest.skip(OMNI_TORCHVISION)
+    import checkpoints
+
+    folder = checkpoints.build(family, tmp_path / family, whole=True)
+    options = SMALL | {"max_model_len": 2048, "canaries": "off"}
+    ours = VllmAudioLM(
+        str(folder), store=str(tmp_path / "vllm"), engine_options=FEW_BLOCKS, **options
+    )
+    hf = HfAudioLM(
+        str(folder), store=str(tmp_path / "hf"), device="cpu", dtype="fp32", canaries="off"
+    )
+    # Whole hops of 10 ms: vLLM fills a clip for Qwen3-Omni up to one, transformers mirrors its end.
+    refs = [clip(f"c{seconds}", seconds) for seconds in (1.0, 2.3, 5.0, 35.0)]
+    asked = [instance(ref, f"What emotion? {n}") for n in range(2) for ref in refs]
+    replies = [texts(model.generate_until(asked, True)) for model in (ours, hf)]
+    assert len({text.rstrip("\ufffd") for text in replies[0]}) > 2
+    for one, other in zip(*replies, strict=True):
+        assert one.rstrip("\ufffd") == other.rstrip("\ufffd")
+    jobs = [job_of(one) for one in asked[:4]]
+    for job in jobs:
+        job.audio.append(decode(job.request.audio[0], 16_000))
+    found_scores = ours.score(jobs, [LABELS] * 4)
+    ours.close()
+    expected = [hf.score([job], [LABELS])[0] for job in jobs]
+    assert np.abs(np.array(found_scores) - np.array(expected)).max() < 2e-3
+
+
 # --- adapters, replicas -------------------------------------------------------------------------
 
 
