@@ -14,7 +14,9 @@
 #   PyTorch's own index of CPU builds (PIP_EXTRA_INDEX_URL).
 # - It draws in torchvision, torchaudio and torchcodec, which come as CUDA builds and make
 #   `import vllm` fail beside a CPU torch ("operator torchvision::nms does not exist"). Audio models
-#   do without them: they are removed. (Qwen-Omni and Granite Speech need them; not tested here.)
+#   do without them: they are removed. (Granite Speech needs torchaudio; not tested here.) Qwen-Omni
+#   needs torchvision: with VOXEMO_VLLM_TORCHVISION=1 it is installed, and the two operators that it
+#   misses beside a CPU torch are declared at its top, so that it can be imported.
 # - The package is not called "vllm", so what asks for the version of "vllm" finds none (`vllm serve`,
 #   lm-eval's own `vllm` model). The backend asks the module. With VOXEMO_VLLM_STUB=1 an entry of that
 #   name is added; its version must end in "+cpu", or vLLM looks for a GPU.
@@ -34,6 +36,24 @@ if ! "$here" -c 'import vllm, voxemo_tasks' 2>/dev/null; then
         pytest hypothesis scikit-learn soundfile soxr peft
     "$here" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
     "$here" -m pip install --quiet --editable .
+fi
+if [ "${VOXEMO_VLLM_TORCHVISION:-0}" = 1 ]; then
+    "$here" -m pip install --quiet --no-deps torchvision
+    "$here" - <<'PY'
+import importlib.util
+import pathlib
+
+file = pathlib.Path(importlib.util.find_spec("torchvision").origin)
+text = file.read_text()
+if "declared for a CPU torch" not in text:
+    arguments = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+    file.write_text(
+        "import torch as _torch  # declared for a CPU torch by scripts/vllm_cpu_env.sh\n"
+        '_declared = _torch.library.Library("torchvision", "DEF")\n'
+        f'_declared.define("nms{arguments}")\n'
+        f'_declared.define("qnms{arguments}")\n' + text
+    )
+PY
 fi
 if [ "${VOXEMO_VLLM_STUB:-0}" = 1 ]; then
     "$here" - <<'PY'

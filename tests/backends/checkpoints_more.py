@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
+import checkpoints_mistral
 import shims
 from checkpoints import (
     END,
@@ -258,9 +260,15 @@ TEKKEN_SPECIALS = [
 ]
 
 
-def voxtral(folder: Path, seed: int, size: Size) -> None:
-    """Voxtral, with a tekken.json of bytes and special tokens only."""
-    shims.torchvision()  # mistral-common is read through a module that asks for it
+def voxtral(folder: Path, seed: int, size: Size, mistral: bool = False) -> None:
+    """Voxtral, with a tekken.json of bytes and special tokens only.
+
+    ``mistral`` writes the weights a second time in Mistral's own format, as on the hub: the one that
+    vLLM takes. It makes the model wider too, since vLLM's attention on a CPU knows heads of 32 and
+    more.
+    """
+    with contextlib.suppress(ImportError):  # some versions read mistral-common through it
+        shims.torchvision()
     for module, name in (("mistral_common", "mistral-common[audio]"), ("tiktoken", "tiktoken")):
         shims.package(module, name)
     from transformers import (
@@ -270,6 +278,7 @@ def voxtral(folder: Path, seed: int, size: Size) -> None:
         VoxtralForConditionalGeneration,
         VoxtralProcessor,
     )
+    from transformers.models.whisper.modeling_whisper import sinusoids
 
     folder.mkdir(parents=True, exist_ok=True)
     specials = TEKKEN_SPECIALS + [f"<SPECIAL_{i}>" for i in range(len(TEKKEN_SPECIALS), 40)]
@@ -302,8 +311,9 @@ def voxtral(folder: Path, seed: int, size: Size) -> None:
     processor = VoxtralProcessor(whisper_features(), tok)
     config = VoxtralConfig(
         audio_config={
-            "hidden_size": 32,
-            "intermediate_size": 128,  # four encoder frames are stacked for one token
+            "hidden_size": 128 if mistral else 32,
+            # four encoder frames are stacked for one token
+            "intermediate_size": 512 if mistral else 128,
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
             "initializer_range": SPREAD,
@@ -311,7 +321,8 @@ def voxtral(folder: Path, seed: int, size: Size) -> None:
         text_config={
             "model_type": "llama",
             "vocab_size": vocabulary,
-            "hidden_size": 48,
+            "hidden_size": 128 if mistral else 48,
+            "head_dim": 32 if mistral else 12,
             "intermediate_size": 64,
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
@@ -325,7 +336,11 @@ def voxtral(folder: Path, seed: int, size: Size) -> None:
         audio_token_id=24,
     )
     model = random_model(VoxtralForConditionalGeneration, config, seed)
+    places = next(p for name, p in model.named_parameters() if "embed_positions" in name)
+    places.data.copy_(sinusoids(*places.shape))  # as the converted checkpoints have them
     model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=11)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     processor.feature_extractor.save_pretrained(folder)
+    if mistral:
+        checkpoints_mistral.write(folder, model)

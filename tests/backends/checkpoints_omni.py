@@ -45,6 +45,7 @@ def _audio(window: int, width: int) -> dict[str, Any]:
 
 
 def _text(tok: Any, heads: int, head: int) -> dict[str, Any]:
+    # vLLM's attention on a CPU knows heads of 32 and more.
     return {
         "vocab_size": len(tok),
         "hidden_size": heads * head,
@@ -89,18 +90,18 @@ def qwen25_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> Non
         tokenizer=tok,
         chat_template=chatml("<|audio_bos|><|AUDIO|><|audio_eos|>"),
     )
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 2, 2]}
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [6, 5, 5]}
     thinker = Qwen2_5OmniThinkerConfig(
-        audio_config=_audio(100, 48),
+        audio_config=_audio(100, 128),
         vision_config={
             "depth": 2,
             "hidden_size": 32,
             "intermediate_size": 64,
             "num_heads": 4,
-            "out_hidden_size": 48,
+            "out_hidden_size": 128,
             "fullatt_block_indexes": [1],
         },
-        text_config=_text(tok, 4, 12) | {"rope_parameters": rope},
+        text_config=_text(tok, 4, 32) | {"rope_parameters": rope},
         **_ids(tok, "index", SPECIALS),
         audio_end_token_id=tok.convert_tokens_to_ids("<|audio_eos|>"),
         vision_start_token_id=tok.convert_tokens_to_ids("<|vision_bos|>"),
@@ -112,7 +113,7 @@ def qwen25_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> Non
         return
     talker = {
         "vocab_size": 64,
-        "embedding_size": 48,
+        "embedding_size": 128,
         "hidden_size": 48,
         "intermediate_size": 64,
         "num_hidden_layers": 1,
@@ -171,7 +172,7 @@ def qwen3_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> None
     rope = {
         "rope_type": "default",
         "rope_theta": 1e6,
-        "mrope_section": [4, 2, 2],
+        "mrope_section": [6, 5, 5],
         "mrope_interleaved": True,
         "interleaved": True,
     }
@@ -179,7 +180,7 @@ def qwen3_omni(folder: Path, seed: int, size: Size, whole: bool = False) -> None
         "num_experts": 4,
         "num_experts_per_tok": 2,
         "moe_intermediate_size": 32,
-        "head_dim": 16,
+        "head_dim": 32,
         "rope_parameters": rope,
     }
     thinker = Qwen3OmniMoeThinkerConfig(

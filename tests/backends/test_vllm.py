@@ -10,14 +10,19 @@ import dataclasses
 import hashlib
 import json
 import os
+import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
+import soundfile
 
 # Before vllm is imported: a small cache, the engine in this process, no look at the network.
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
@@ -35,12 +40,14 @@ except ModelError as error:
 
 import torch
 
+from voxemo_tasks import registry
 from voxemo_tasks.audio import decode
 from voxemo_tasks.backends.families import qwen2_audio_tokens
 from voxemo_tasks.backends.hf import HfAudioLM
 from voxemo_tasks.backends.requests import Job
 from voxemo_tasks.backends.vllm import VllmAudioLM
 from voxemo_tasks.records import AudioRef, Decoding, Json, Request
+from voxemo_tasks.render import Frame, Menu, schema_of
 from voxemo_tasks.rooms import PACKAGE
 from voxemo_tasks.store import read_run
 
@@ -160,7 +167,7 @@ def test_vllm_numbers_the_seeds_of_n_samples_upwards(
     said = {"temperature": 1.5, "max_tokens": 6}
     job = job_of(instance(voices[1]))
     data = {"audio": [(decode(voices[1], 16_000), 16_000)]}
-    prompt = {"prompt": loaded._render(job), "multi_modal_data": data}
+    prompt = {"prompt": loaded._prompt(job, ()), "multi_modal_data": data}
     (several,) = llm.generate(prompt, vllm.SamplingParams(n=4, seed=11, **said), use_tqdm=False)
     single = [vllm.SamplingParams(n=1, seed=11 + i, **said) for i in range(4)]
     ones = llm.generate([prompt] * 4, single, use_tqdm=False)
@@ -227,7 +234,7 @@ def test_the_guard_agrees_with_vllm(loaded: VllmAudioLM, instance: Any, clip: An
     job = job_of(instance(clip("a")))
     lengths = (1120, 1121, 1599, 1600, 16_000, 123_457, 479_999, 480_000, 500_000)
     said = {"max_tokens": 1, "temperature": 0.0}
-    text = loaded._render(job)
+    text = loaded._prompt(job, ())
     asks = [Ask(text, (np.zeros(n, np.float32),), (f"zeros {n}",), said) for n in lengths]
     found = [answer.audio_tokens for answer in loaded._engine.answer(asks)]
     assert found == [qwen2_audio_tokens(n, 480_000) for n in lengths]
@@ -242,6 +249,47 @@ def test_clips_beyond_the_window_and_below_the_minimum(
     assert [r and r.seconds_heard for r in stored] == [30.0, None, 0.08]
     assert "longer than the 30 s" in caplog.text
     assert "0.030 s is shorter than the 0.070 s" in str(errors_of(replies)[1])
+
+
+def write(path: Path, samples: np.ndarray, rate: int) -> AudioRef:
+    soundfile.write(path, samples, rate)
+    return AudioRef(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def test_clips_of_any_shape_are_heard_as_16_khz_mono(
+    voices: list[AudioRef], instance: Any, fresh: Fresh, tmp_path: Path
+) -> None:
+    """Eight channels, 384 kHz and no samples at all, among clips that are as they should be."""
+    sound, rate = soundfile.read(voices[1].path)
+    eight = write(tmp_path / "eight.wav", np.tile(sound[:, None], (1, 8)), rate)
+    fast = write(tmp_path / "fast.wav", np.repeat(sound, 384_000 // rate), 384_000)
+    empty = write(tmp_path / "empty.wav", sound[:0], rate)
+    gone = AudioRef(str(tmp_path / "gone.wav"), "0" * 64)
+    asked = [instance(ref) for ref in (voices[1], eight, fast, empty, gone, voices[2])]
+    replies = fresh().generate_until(asked, True)
+    errors = errors_of(replies)
+    assert [error is None for error in errors] == [True, True, True, False, False, True]
+    assert "empty.wav" in str(errors[3])
+    assert "gone.wav" in str(errors[4])
+    assert replies[1] == replies[0]
+    heard = [read_run(Path(r.store)).reply(r.key).seconds_heard for r in replies]  # type: ignore[union-attr]
+    assert heard[1] == heard[0]
+    assert heard[2] == pytest.approx(heard[0], abs=1e-3)
+    assert heard[3:5] == [None, None]
+
+
+def test_a_clip_that_the_processor_rejects_costs_one_row(
+    clip: Any, instance: Any, fresh: Fresh
+) -> None:
+    """Nobody looked at the length before: vLLM's own processing of the clip fails."""
+    refs = [clip(f"c{i}", 0.4) for i in range(3)]
+    good = texts(fresh("good").generate_until([instance(ref) for ref in refs], True))
+    careless = fresh("bad")
+    careless._card = careless._card.model_copy(update={"min_audio_s": 0.0})
+    asked = [instance(ref) for ref in (refs[0], clip("nothing", 0.005), *refs[1:])]
+    replies = careless.generate_until(asked, True)
+    assert [error is None for error in errors_of(replies)] == [True, False, True, True]
+    assert [str(reply) for reply in (replies[0], *replies[2:])] == good
 
 
 def test_one_request_that_vllm_refuses_costs_one_row(
@@ -344,6 +392,13 @@ def test_the_engine_and_what_took_effect_are_recorded(
 # --- schemas and log-probabilities --------------------------------------------------------------
 
 
+def held_job(clip: AudioRef, instance: Any, schema: Json, decoding: Decoding, n: int = 1) -> Job:
+    request = replace(job_of(instance(clip, decoding=decoding)).request, schema=schema)
+    job = job_of(instance(clip), request=request, missing=list(range(n)))
+    job.audio.append(np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32))
+    return job
+
+
 def test_a_schema_holds_the_reply_to_it(clip: Any, instance: Any, fresh: Fresh) -> None:
     schema = {
         "type": "object",
@@ -352,11 +407,8 @@ def test_a_schema_holds_the_reply_to_it(clip: Any, instance: Any, fresh: Fresh) 
         "additionalProperties": False,
     }
     decoding = Decoding(max_new_tokens=96, temperature=1.0, seed=3)
-    plain = job_of(instance(clip("a"), decoding=decoding), missing=[0, 1, 2])
-    asked = replace(plain.request, schema=schema)
-    job = job_of(instance(clip("a")), request=asked, missing=[0, 1, 2])
-    for one in (plain, job):
-        one.audio.append(np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32))
+    job = held_job(clip("a"), instance, schema, decoding, 3)
+    plain = replace(job, request=replace(job.request, schema=None))
     (held,) = fresh().generate([job])
     assert len(held) == 3
     for reply in held:
@@ -364,6 +416,46 @@ def test_a_schema_holds_the_reply_to_it(clip: Any, instance: Any, fresh: Fresh) 
     for model, one in ((fresh(), plain), (fresh(_structured=False), job)):
         (free,) = model.generate([one])
         assert not any(reply.text.lstrip().startswith("{") for reply in free)
+
+
+def schemas() -> list[tuple[str, int, Json]]:
+    """Each registered prompt that asks for JSON: id, token limit and schema."""
+    menu = Menu.plain(["angry", "happy", "neutral", "sad"])
+    frame = Frame(dimensions=("valence", "arousal"), scale=(1.0, 5.0))
+    prompts = [one for one in registry.prompts() if one.json_only]
+    made = ((p.id, p.decoding.max_new_tokens, schema_of(p, menu, frame)) for p in prompts)
+    return [(name, limit, schema) for name, limit, schema in made if schema is not None]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize(("name", "limit", "schema"), schemas(), ids=lambda x: str(x)[:20])
+def test_json_of_every_registered_prompt_is_valid_or_cut(
+    name: str, limit: int, schema: Json, temperature: float, clip: Any, instance: Any, fresh: Fresh
+) -> None:
+    """Free white space was all that this model wrote when greedy, up to each prompt's limit."""
+    model = fresh()
+    setting = model.engine_facts()["structured_outputs"]
+    assert setting == {"backend": "xgrammar", "disable_any_whitespace": True}
+    decoding = Decoding(max_new_tokens=limit, temperature=temperature, seed=3)
+    (replies,) = model.generate([held_job(clip("a"), instance, schema, decoding, 4)])
+    whole = [reply for reply in replies if reply.finish_reason == "stop"]
+    for reply in whole:
+        jsonschema.validate(json.loads(reply.text), schema)
+        assert not set(reply.text) & set("\n\t")
+    for reply in replies:  # a number may have as many digits as the model likes to write
+        if reply not in whole:
+            assert (reply.finish_reason, reply.n_tokens) == ("length", limit)
+            with pytest.raises(json.JSONDecodeError):
+                json.loads(reply.text)
+    numbers_without_end = "distribution" in name and temperature == 0.0
+    assert bool(whole) is not numbers_without_end
+
+
+def test_json_that_is_cut_says_so(clip: Any, instance: Any, fresh: Fresh) -> None:
+    _, _, schema = schemas()[0]
+    (replies,) = fresh().generate([held_job(clip("a"), instance, schema, Decoding(5))])
+    assert (replies[0].finish_reason, replies[0].n_tokens) == ("length", 5)
+    assert replies[0].text.startswith("{")
 
 
 def teacher_forced(job: Job, text: str, end: bool) -> float:
@@ -423,7 +515,7 @@ def test_scores_are_those_of_a_forward_pass_and_of_prompt_logprobs(
         assert begun > value
         assert value >= teacher_forced(jobs[0], text, end=True) - 2e-3
     # The other road of vLLM itself.
-    start = tuple(model._tokenizer(model._render(jobs[0])).input_ids)
+    start = tuple(model._tokenizer(model._prompt(jobs[0], ())).input_ids)
     silence = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
     clips = (decode(jobs[0].request.audio[0], 16_000),)
     ends = [model._tokens(text) for text in LABELS]
@@ -437,6 +529,91 @@ def test_scores_refuse_what_does_not_fit(clip: Any, instance: Any, fresh: Fresh)
     with pytest.raises(ValueError, match="1 jobs and continuations for 2"):
         fresh().score([job_of(instance(clip("a")))], [["a"], ["b"]])
     assert fresh().score([], []) == []
+
+
+# --- a family that is asked in tokens -----------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_voxtral_in_mistrals_format_is_that_of_transformers(
+    voices: list[AudioRef], clip: Any, instance: Any, tmp_path: Path
+) -> None:
+    """Clips below and beyond its window of 30 s: replies, likelihoods, JSON."""
+    pytest.importorskip("mistral_common", reason="Voxtral is tokenized with mistral-common")
+    import checkpoints
+
+    folder = checkpoints.build("voxtral", tmp_path / "voxtral", mistral=True)
+    options = SMALL | {"max_model_len": 2048, "canaries": "off"}
+    ours = VllmAudioLM(
+        str(folder), store=str(tmp_path / "vllm"), engine_options=FEW_BLOCKS, **options
+    )
+    alive.append(ours)
+    hf = HfAudioLM(
+        str(folder), store=str(tmp_path / "hf"), device="cpu", dtype="fp32", canaries="off"
+    )
+    refs = [*voices[:3], clip("long", 35.0)]
+    asked = [instance(ref, f"What emotion? {n}") for n in range(2) for ref in refs]
+    replies = [texts(model.generate_until(asked, True)) for model in (ours, hf)]
+    # These are random bytes: at the end vLLM keeps back those that are no character yet.
+    assert len({text.rstrip("\ufffd") for text in replies[0]}) > 2
+    for one, other in zip(*replies, strict=True):
+        assert one.rstrip("\ufffd") == other.rstrip("\ufffd")
+    jobs = [job_of(one) for one in asked[:4]]
+    for job in jobs:
+        job.audio.append(decode(job.request.audio[0], 16_000))
+    found = ours.score(jobs, [LABELS] * 4)
+    assert np.abs(np.array(found) - hf.score(jobs, [LABELS] * 4)).max() < 2e-3
+    _, limit, schema = next(one for one in schemas() if "dimension" in one[0])
+    (held,) = ours.generate([held_job(clip("a"), instance, schema, Decoding(limit))])
+    jsonschema.validate(json.loads(held[0].text), schema)
+
+
+OMNI_TORCHVISION = (
+    "this vLLM's processors of Qwen-Omni import torchvision, which cannot be imported"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["qwen25_omni", "qwen3_omni"])
+def test_a_whole_omni_checkpoint_is_its_thinker_in_transformers(
+    family: str,
+    clip: Any,
+    instance: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """vLLM looks at its models in a process of its own, so torchvision must import unaided.
+
+    The engine has one too: a mixture of experts cannot follow another model in the same process.
+    """
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    found = subprocess.run([sys.executable, "-c", "import torchvision"], check=False)
+    if found.returncode:
+        pytest.skip(OMNI_TORCHVISION)
+    import checkpoints
+
+    folder = checkpoints.build(family, tmp_path / family, whole=True)
+    options = SMALL | {"max_model_len": 2048, "canaries": "off"}
+    ours = VllmAudioLM(
+        str(folder), store=str(tmp_path / "vllm"), engine_options=FEW_BLOCKS, **options
+    )
+    hf = HfAudioLM(
+        str(folder), store=str(tmp_path / "hf"), device="cpu", dtype="fp32", canaries="off"
+    )
+    # Whole hops of 10 ms: vLLM fills a clip for Qwen3-Omni up to one, transformers mirrors its end.
+    refs = [clip(f"c{seconds}", seconds) for seconds in (1.0, 2.3, 5.0, 35.0)]
+    asked = [instance(ref, f"What emotion? {n}") for n in range(2) for ref in refs]
+    replies = [texts(model.generate_until(asked, True)) for model in (ours, hf)]
+    assert len({text.rstrip("\ufffd") for text in replies[0]}) > 2
+    for one, other in zip(*replies, strict=True):
+        assert one.rstrip("\ufffd") == other.rstrip("\ufffd")
+    jobs = [job_of(one) for one in asked[:4]]
+    for job in jobs:
+        job.audio.append(decode(job.request.audio[0], 16_000))
+    found_scores = ours.score(jobs, [LABELS] * 4)
+    ours.close()
+    expected = [hf.score([job], [LABELS])[0] for job in jobs]
+    assert np.abs(np.array(found_scores) - np.array(expected)).max() < 2e-3
 
 
 # --- adapters, replicas -------------------------------------------------------------------------
@@ -499,6 +676,94 @@ def test_an_adapter_acts_on_every_request(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ModelError, match="loaded the adapter and it changes nothing") as refused:
         answers(base, tmp_path / "lora")
     alive.append(refused)  # its frames hold the engine
+
+
+OF_THE_HUB = """
+import json, sys
+from voxemo_tasks.backends.vllm import VllmAudioLM
+model = VllmAudioLM(sys.argv[1], store=sys.argv[2], canaries="off", **json.loads(sys.argv[3]))
+llm = model._engine._llm.llm_engine.vllm_config.model_config
+print("FOUND", json.dumps([model.fingerprint(), llm.revision, llm.tokenizer_revision]))
+model.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pinned", [True, False])
+def test_the_commit_that_was_loaded_is_the_runs(pinned: bool, tmp_path: Path) -> None:
+    """A hub id from the hub's cache: the card's pin, or the default branch with a warning."""
+    name = "Qwen/Qwen2-Audio-7B-Instruct" if pinned else "someone/tiny"
+    commit = registry.model_named(name)[0].pretrained[name] if pinned else "ab" * 20
+    place = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+    shutil.copytree(TINY, place / "snapshots" / str(commit))
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("cd" * 20 if pinned else str(commit))
+    given = [name, str(tmp_path / "run"), json.dumps(SMALL | {"engine_options": FEW_BLOCKS})]
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", OF_THE_HUB, *given],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (line,) = [x for x in done.stdout.splitlines() if x.startswith("FOUND")] or [done.stderr]
+    identity, of_weights, of_tokenizer = json.loads(line.removeprefix("FOUND"))
+    assert (identity["model"], identity["revision"]) == (name, commit)
+    assert (of_weights, of_tokenizer) == (commit, commit)
+    assert ("no revision was said" in done.stderr) is not pinned
+
+
+SPREAD = """
+import json, pickle, sys
+if __name__ == "__main__":  # the workers import this file
+    from voxemo_tasks.backends.vllm import VllmAudioLM
+    given, jobs = pickle.load(open(sys.argv[1], "rb"))
+    model = VllmAudioLM("voxemo-tiny", tensor_parallel_size=2, **given)
+    made = [[(r.text, r.logprob) for r in several] for several in model.generate(jobs)]
+    print("FOUND", json.dumps([made, model.engine_facts()["tensor_parallel_size"]]))
+    model.close()
+"""
+
+
+@pytest.mark.slow
+def test_an_engine_over_two_devices_answers_as_one(
+    voices: list[AudioRef], instance: Any, fresh: Fresh, tmp_path: Path
+) -> None:
+    """Two GPUs, or two processes on the cores of a CPU."""
+    cores = sorted(os.sched_getaffinity(0))
+    if torch.cuda.is_available():
+        if torch.cuda.device_count() < 2:
+            pytest.skip("tensor parallelism over 2 needs two GPUs; this machine has one")
+    elif len(cores) < 2:
+        pytest.skip("tensor parallelism over 2 needs two cores; this process may use one")
+    jobs = [
+        job_of(instance(voice, decoding=decoding), missing=[0, 1])
+        for voice in voices[:4]
+        for decoding in (SAMPLED, Decoding(6))
+    ]
+    for job in jobs:
+        job.audio.append(decode(job.request.audio[0], 16_000))
+    alone = fresh().generate(jobs)
+    given = SMALL | {"canaries": "off", "logprobs": True, "store": str(tmp_path / "run")}
+    (tmp_path / "jobs").write_bytes(pickle.dumps((given, jobs)))
+    (tmp_path / "spread.py").write_text(SPREAD)
+    # On one NUMA node vLLM does not divide the cores by itself.
+    environment = {"VLLM_CPU_OMP_THREADS_BIND": f"{cores[0]}|{cores[-1]}"} | os.environ
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "spread.py"), str(tmp_path / "jobs")],
+        env=environment | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (line,) = [x for x in done.stdout.splitlines() if x.startswith("FOUND")] or [done.stderr]
+    made, size = json.loads(line.removeprefix("FOUND"))
+    assert size == 2
+    for several, expected in zip(made, alone, strict=True):
+        for (text, logprob), one in zip(several, expected, strict=True):
+            assert text == one.text
+            assert logprob == pytest.approx(one.logprob, abs=2e-3)
 
 
 @pytest.mark.slow

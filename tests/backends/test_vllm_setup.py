@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
+from dataclasses import make_dataclass
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxemo_tasks import registry
-from voxemo_tasks.backends import vllm_engine
+from voxemo_tasks.backends import vllm_engine, vllm_setup
+from voxemo_tasks.backends.loading import Checkpoint
 from voxemo_tasks.backends.requests import Job
 from voxemo_tasks.backends.scoring import logprob_of, nodes
 from voxemo_tasks.backends.vllm import VllmAudioLM, clip_ids
@@ -22,9 +26,12 @@ from voxemo_tasks.backends.vllm_replicas import share, visible_devices
 from voxemo_tasks.backends.vllm_setup import (
     adapter_rank,
     check_vllm,
+    compact_json,
     end_ids,
     local_adapter,
+    mistral_format,
     read_options,
+    require_chosen_tokens,
 )
 from voxemo_tasks.errors import ModelError, OptionError
 from voxemo_tasks.records import AudioRef, Decoding, Request, Transform
@@ -102,6 +109,56 @@ def test_engine_options() -> None:
         read_options("block_size=32")
     with pytest.raises(OptionError, match="expected an object"):
         read_options("[1]")
+
+
+class Sampling:
+    def __init__(self, n: int = 1, logprobs: int | None = None) -> None: ...
+
+
+def test_a_vllm_without_logprobs_of_chosen_tokens_is_refused() -> None:
+    old = SimpleNamespace(__version__="0.13.0", SamplingParams=Sampling)
+    with pytest.raises(ModelError, match=r"which vLLM 0\.13\.0 does not give"):
+        require_chosen_tokens(old)
+
+
+@pytest.mark.parametrize(
+    ("fields", "libraries", "expected"),
+    [
+        (("backend", "disable_any_whitespace"), {"xgrammar", "llguidance"}, "xgrammar"),
+        (("backend", "disable_any_whitespace"), {"llguidance"}, "guidance"),
+        (("backend", "disable_any_whitespace"), set(), None),
+        (("backend",), {"xgrammar"}, None),
+        (None, {"xgrammar"}, None),
+    ],
+)
+def test_white_space_is_forbidden_where_vllm_can(
+    monkeypatch: pytest.MonkeyPatch,
+    fields: tuple[str, ...] | None,
+    libraries: set[str],
+    expected: str | None,
+) -> None:
+    config = ModuleType("vllm.config")
+    if fields is not None:
+        config.StructuredOutputsConfig = make_dataclass("Config", fields)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm", ModuleType("vllm"))
+    monkeypatch.setitem(sys.modules, "vllm.config", config)
+    monkeypatch.setattr(vllm_setup, "find_spec", lambda name: name if name in libraries else None)
+    setting = {"backend": expected, "disable_any_whitespace": True}
+    assert compact_json() == ({"structured_outputs_config": setting} if expected else {})
+
+
+def test_mistrals_own_format_is_asked_for(tmp_path: Path) -> None:
+    folder = Checkpoint("here", str(tmp_path), True, False)
+    (tmp_path / "tekken.json").touch()
+    with pytest.raises(
+        ModelError, match=r"has no params\.json and no consolidated\*.*: vLLM reads"
+    ):
+        mistral_format(folder)
+    for name in ("params.json", "consolidated.safetensors"):
+        (tmp_path / name).touch()
+    expected = dict.fromkeys(("config_format", "load_format", "tokenizer_mode"), "mistral")
+    assert mistral_format(folder) == expected
+    assert mistral_format(Checkpoint("a/b", "a/b", False, False)) == expected
 
 
 # --- adapters -----------------------------------------------------------------------------------

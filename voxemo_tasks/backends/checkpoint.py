@@ -9,7 +9,7 @@ from ..records import Json
 from ..specs import ModelCard
 from .base import AudioLM
 from .families import TEMPLATE, window_of
-from .loading import Checkpoint, digest_of_folder, hub_revision, say_if_not_pinned
+from .loading import Checkpoint, digest_of_folder
 
 
 class CheckpointLM(AudioLM):
@@ -45,22 +45,25 @@ class CheckpointLM(AudioLM):
     def fingerprint(self) -> Json:
         return self._fingerprint
 
-    def _identity(
-        self, config: Any, revision: str | None, engine: str, version: str, dtype: str
-    ) -> Json:
-        """The fingerprint's keys that every engine has; to be asked for once."""
-        loaded: str | None
+    def _identity(self, commit: str | None, engine: str, version: str, dtype: str) -> Json:
+        """The fingerprint's keys that every engine has.
+
+        Args:
+            commit: What :func:`~voxemo_tasks.backends.revisions.load_at` found; ``None`` where nobody
+                knows, and for a folder.
+            engine, version: What answers.
+            dtype: Of the weights, as loaded.
+        """
+        revision = commit
         if self._checkpoint.local:
-            loaded = f"sha256:{digest_of_folder(Path(self._checkpoint.source))}"
+            revision = f"sha256:{digest_of_folder(Path(self._checkpoint.source))}"
             # The bytes are the identity; where the folder lies is not.
             model = self._checkpoint.asked if self.synthetic else self.name
         else:
-            loaded = hub_revision(self._checkpoint.source, config, revision)
-            say_if_not_pinned(self._checkpoint.asked, revision, loaded)
             model = self._checkpoint.asked
         identity: Json = {
             "model": model,
-            "revision": loaded,
+            "revision": revision,
             "adapter": self._adapter,
             "engine": engine,
             "engine_version": version,

@@ -25,11 +25,10 @@ from .loading import (
     class_for,
     find,
     first_line,
-    hub_revision,
-    load,
     tolerance_of,
 )
 from .requests import Job, parse_share
+from .revisions import load_at
 
 if TYPE_CHECKING:
     from .sharing import Sharing
@@ -87,7 +86,7 @@ class HfAudioLM(CheckpointLM):
                 "--model_args of hf-audiolm needs pretrained=: a folder, a hub id, or voxemo-tiny"
             )
         self._checkpoint = find(str(pretrained))
-        config, self._processor, self._card, self._card_digest = load(
+        config, self._processor, self._card, self._card_digest, commit = load_at(
             self._checkpoint, revision, bool(trust_remote_code)
         )
         import torch
@@ -113,13 +112,10 @@ class HfAudioLM(CheckpointLM):
             self._card, self._checkpoint.asked, self._processor, str(chat_format)
         )
         self._chat = self._card.chat_formats.get(self._chat_name)
-        loaded = revision
-        if not self._checkpoint.local:  # a branch may have moved since
-            loaded = hub_revision(self._checkpoint.source, config, revision)
         try:
             self._model = model_class.from_pretrained(
                 self._checkpoint.source,
-                revision=loaded,
+                revision=commit,
                 dtype=self._dtype,
                 trust_remote_code=bool(trust_remote_code),
             )
@@ -130,13 +126,12 @@ class HfAudioLM(CheckpointLM):
         self._model.to(self._device).eval()
         chosen = adapter_of(self._card, self._checkpoint, str(adapter))
         self._adapter = chosen and apply_adapter(
-            self._model, self._processor.tokenizer, chosen, loaded
+            self._model, self._processor.tokenizer, chosen, commit
         )
         self._end_ids = self._take_end_ids()
         self._audio_id = self._processor.tokenizer.convert_tokens_to_ids(self._card.audio_token)
         self._fingerprint = self._identity(
-            config,
-            revision,
+            commit,
             "transformers",
             transformers.__version__,
             str(self._dtype).removeprefix("torch."),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,6 @@ from ..rooms import PACKAGE
 from ..specs import ModelCard
 from .families import check_facts, extractor_of
 
-log = logging.getLogger(__name__)
-
 DTYPES = {
     "auto": "auto",
     "bf16": "bfloat16",
@@ -30,9 +26,6 @@ DTYPES = {
     "fp32": "float32",
     "float32": "float32",
 }
-
-SNAPSHOT = re.compile(r"/snapshots/([0-9a-f]{40})/")
-"""Folder of the hub's cache in which the files of one commit lie."""
 
 SAMPLED_BYTES = 1 << 20
 PIECES = 256
@@ -110,56 +103,6 @@ def digest_of_folder(folder: Path) -> str:
                 stream.seek(-SAMPLED_BYTES, 2)
                 total.update(stream.read())
     return total.hexdigest()
-
-
-def hub_revision(source: str, config: Any, revision: str | None) -> str | None:
-    """The revision of the hub that a checkpoint was loaded from.
-
-    Args:
-        source: Hub id.
-        config: Its configuration, loaded.
-        revision: As it was asked for.
-
-    Returns:
-        The commit: transformers 4 keeps it in the configuration, 5.23 only in the name of the cache's
-        folder. Where neither says it, what was asked for; ``None`` where that was nothing.
-    """
-    from transformers.utils import cached_file
-
-    commit = getattr(config, "_commit_hash", None)
-    if commit is None:
-        try:
-            file = cached_file(source, "config.json", revision=revision, local_files_only=True)
-        except OSError:
-            return revision
-        found = SNAPSHOT.search(Path(str(file)).as_posix())
-        commit = found and found[1]
-    return commit or revision
-
-
-def say_if_not_pinned(asked: str, revision: str | None, loaded: str | None) -> None:
-    """Warn where the same command may load another model tomorrow.
-
-    Args:
-        asked: ``pretrained=``.
-        revision: ``revision=``.
-        loaded: What :func:`hub_revision` found.
-    """
-    if loaded is None:
-        log.warning(
-            "pretrained=%s: nobody says which revision of it was loaded; the record of this run holds "
-            "null for it. Give revision=, or a folder, whose bytes are its identity",
-            asked,
-        )
-    elif loaded != revision:
-        log.warning(
-            "pretrained=%s%s is not pinned: its commit %s was loaded and is recorded; give "
-            "revision=%s to have the same model again",
-            asked,
-            f", revision={revision}," if revision else "",
-            loaded,
-            loaded,
-        )
 
 
 def check_versions(card: ModelCard) -> None:

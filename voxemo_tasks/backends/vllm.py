@@ -26,19 +26,24 @@ from .families import (
     choose_chat,
     expected_tokens,
     prompt_text,
+    with_sound,
 )
-from .loading import DTYPES, class_for, find, load
+from .loading import DTYPES, class_for, find
 from .requests import Job, Samples
+from .revisions import load_at
 from .scoring import Tokens, log_sum, logprob_of, nodes
 from .vllm_engine import Answer, Ask, Engine, Engines, Setup, import_vllm
 from .vllm_replicas import Replicas
 from .vllm_setup import (
     adapter_rank,
     check_vllm,
+    compact_json,
     end_ids,
     local_adapter,
+    mistral_format,
     positive,
     read_options,
+    require_chosen_tokens,
 )
 
 log = logging.getLogger(__name__)
@@ -65,7 +70,7 @@ class VllmAudioLM(CheckpointLM):
 
     Args:
         pretrained: Folder, hub id, or a built-in name (``voxemo-tiny``).
-        revision: Hub revision.
+        revision: Hub revision; default: the commit that the card pins. What was loaded is recorded.
         dtype: ``auto`` (vLLM's choice), ``bfloat16``/``bf16``, ``float16``/``fp16``, ``float32``/
             ``fp32``. What was chosen is in the fingerprint.
         adapter: ``auto`` (the LoRA adapter that the card names, if any), ``none``, or the folder of
@@ -81,8 +86,9 @@ class VllmAudioLM(CheckpointLM):
         gpu_memory_utilization: Share of a GPU's memory; default: vLLM's.
         prefix_caching: Share key-value prefixes between requests.
         enforce_eager: No compilation and no CUDA graphs: a quicker start, slower replies.
-        structured: ``auto`` holds a reply to the request's JSON Schema where it has one; ``off``
-            never does.
+        structured: ``auto`` holds a reply to the request's JSON Schema where it has one, without
+            white space between its parts (a model that is free to write it may write nothing else
+            until its tokens are spent); ``off`` never does.
         logprobs: Record the log-probability of each reply: the sum over its tokens, the end token
             included, of the model's own log-probabilities (before temperature, top-p and top-k).
         max_audios: Clips that one request may have. vLLM sets memory aside for so many.
@@ -146,7 +152,7 @@ class VllmAudioLM(CheckpointLM):
             self.batch = min(self.batch, positive("max_batch_size", max_batch_size))
         version = str(import_vllm().__version__)
         self._checkpoint = find(str(pretrained))
-        config, self._processor, self._card, self._card_digest = load(
+        config, self._processor, self._card, self._card_digest, commit = load_at(
             self._checkpoint, revision, bool(trust_remote_code)
         )
         check_vllm(self._card, version)
@@ -156,7 +162,7 @@ class VllmAudioLM(CheckpointLM):
         self._chat = self._card.chat_formats.get(self._chat_name)
         self._tokenizer = self._processor.tokenizer
         self._audio_id = int(self._tokenizer.convert_tokens_to_ids(self._card.audio_token))
-        self._end_ids = end_ids(self._checkpoint.source, revision, self._tokenizer)
+        self._end_ids = end_ids(self._checkpoint.source, commit, self._tokenizer)
         self._structured, self._logprobs = structured == "auto", bool(logprobs)
         self._effective: dict[str, Json] = {}
         more = read_options(engine_options)
@@ -164,15 +170,18 @@ class VllmAudioLM(CheckpointLM):
             "max_model_len": None if max_model_len is None else int(max_model_len),
             "max_num_seqs": None if max_num_seqs is None else int(max_num_seqs),
             "gpu_memory_utilization": gpu_memory_utilization,
-            "revision": revision,
+            "revision": commit,
         }
         if "vllm" in self._card.classes:
             given["hf_overrides"] = {"architectures": [class_for(self._card, config, "vllm")]}
+        self._in_tokens = self._card.processor_call == "chat_template_only"
+        if self._in_tokens:
+            given |= mistral_format(self._checkpoint)
         chosen = adapter_of(self._card, self._checkpoint, str(lora or adapter))
         self._adapter = None
         folder: Path | None = None
         if chosen is not None:
-            self._adapter, folder = local_adapter(chosen, revision)
+            self._adapter, folder = local_adapter(chosen, commit)
         if folder is not None:
             given |= {"enable_lora": True, "max_lora_rank": adapter_rank(folder), "max_loras": 1}
         setup = Setup(
@@ -187,6 +196,7 @@ class VllmAudioLM(CheckpointLM):
                 "limit_mm_per_prompt": {"audio": positive("max_audios", max_audios)},
                 # Neighbours share a clip, so few clips need to be at hand.
                 "mm_processor_cache_gb": 1,
+                **(compact_json() if self._structured else {}),
                 **{name: value for name, value in given.items() if value is not None},
                 **more,
             },
@@ -198,7 +208,7 @@ class VllmAudioLM(CheckpointLM):
             Engine(setup) if replicas == 1 else Replicas(setup, replicas, tensor_parallel)
         )
         self._layout = {"data_parallel_size": replicas, "tensor_parallel_size": tensor_parallel}
-        self._fingerprint = self._identify(config, revision, version, more)
+        self._fingerprint = self._identify(commit, version, more)
 
     # --- identity ---------------------------------------------------------------------------
 
@@ -219,9 +229,9 @@ class VllmAudioLM(CheckpointLM):
             "beyond_max_audio": self._card.beyond_max,
         }
 
-    def _identify(self, config: Any, revision: str | None, version: str, more: Json) -> Json:
+    def _identify(self, commit: str | None, version: str, more: Json) -> Json:
         facts = self._engine.facts()
-        identity = self._identity(config, revision, "vllm", version, facts["dtype"])
+        identity = self._identity(commit, "vllm", version, facts["dtype"])
         if facts["quantization"] is not None:
             identity["quantization"] = facts["quantization"]
         telling = {name: value for name, value in more.items() if name not in NEUTRAL}
@@ -239,7 +249,8 @@ class VllmAudioLM(CheckpointLM):
         for job in jobs:
             decoding = job.request.decoding
             seeds = job.draws()
-            prompt, schema = self._render(job), self._schema_of(job)
+            prompt = self._prompt(job, job.audio)
+            schema = job.request.schema if self._structured else None
             check_clips(self._card, job.audio, self.sampling_rate_hz)
             clips, ids = tuple(job.audio), clip_ids(job, self.sampling_rate_hz)
             asks += [
@@ -255,7 +266,12 @@ class VllmAudioLM(CheckpointLM):
             out.append(job.filled([self._reply(answer) for answer in islice(coming, count)]))
         return out
 
-    def _render(self, job: Job) -> str:
+    def _prompt(self, job: Job, clips: Sequence[Samples]) -> str | tuple[int, ...]:
+        """What stands before the reply: text with a marker a clip, or tokens where there is no text."""
+        if self._in_tokens:
+            messages = with_sound(job.request.messages, clips, self.sampling_rate_hz)
+            made = self._tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
+            return tuple(int(token) for token in made)
         text = prompt_text(self._processor, self._chat, job.request.messages)
         start = self._tokenizer.bos_token
         if start and text.startswith(start) and self._starts_by_itself():
@@ -264,15 +280,6 @@ class VllmAudioLM(CheckpointLM):
 
     def _starts_by_itself(self) -> bool:
         return list(self._tokenizer("").input_ids[:1]) == [self._tokenizer.bos_token_id]
-
-    def _schema_of(self, job: Job) -> Json | None:
-        if not self._structured:
-            return None
-        for holder in (job.request, job.request.decoding):
-            schema: Json | None = getattr(holder, "schema", None)
-            if schema is not None:
-                return schema
-        return None
 
     def _sampling(self, decoding: Decoding, seed: int) -> Json:
         said: Json = {
@@ -352,8 +359,9 @@ class VllmAudioLM(CheckpointLM):
         Raises:
             OptionError: Where the two arguments differ in length.
             AudioError: For a clip that cannot be decoded.
-            ModelError: Where the audio does not reach the model.
+            ModelError: Where the audio does not reach the model, or vLLM cannot be asked so.
         """
+        require_chosen_tokens(import_vllm())
         if len(jobs) != len(continuations):
             raise OptionError(
                 f"score: {len(jobs)} jobs and continuations for {len(continuations)}; give one "
@@ -374,8 +382,10 @@ class VllmAudioLM(CheckpointLM):
         ]
         heard: dict[str, Samples] = {}
         for number, (job, _) in enumerate(pairs):
-            prompt = tuple(self._tokenizer(self._render(job)).input_ids)
             clips = tuple(job.audio) or tuple(self._hear(ref, heard) for ref in job.request.audio)
+            check_clips(self._card, clips, self.sampling_rate_hz)
+            made = self._prompt(job, clips)
+            prompt = tuple(self._tokenizer(made).input_ids) if isinstance(made, str) else made
             ids = clip_ids(job, self.sampling_rate_hz, clips)
             for prefix, following in nodes(tokens[number]).items():
                 for part in _parts(following, TOKENS_A_QUESTION):

@@ -263,6 +263,7 @@ class Engine:
 
         config = self._llm.llm_engine.vllm_config
         model, cache, scheduler = config.model_config, config.cache_config, config.scheduler_config
+        held = getattr(config, "structured_outputs_config", None)
         return {
             "vllm": self._vllm.__version__,
             "platform": type(current_platform).__name__,
@@ -275,6 +276,9 @@ class Engine:
             "kv_block_tokens": cache.block_size,
             "prefix_caching": bool(cache.enable_prefix_caching),
             "enforce_eager": bool(model.enforce_eager),
+            "structured_outputs": {
+                name: getattr(held, name, None) for name in ("backend", "disable_any_whitespace")
+            },
             "prompt_tokens": self._prompt_tokens,
             "prompt_tokens_cached": self._cached_tokens,
             "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from ..errors import ModelError, OptionError
 from ..records import Json
 from ..specs import ModelCard
 from .adapters import identity_of
-from .loading import check_engine, first_line
+from .loading import Checkpoint, check_engine, first_line
 
 
 def check_vllm(card: ModelCard, version: str) -> None:
@@ -54,6 +57,61 @@ def read_options(options: Mapping[str, Any] | str | None) -> Json:
     if not isinstance(options, Mapping):
         raise OptionError(f"engine_options={options!r}: expected an object of vLLM's keywords")
     return dict(options)
+
+
+def compact_json() -> Json:
+    """Options of the engine under which JSON that is held to a schema has no free white space.
+
+    By default a grammar for JSON lets the model write as much white space as it likes between two
+    parts, and small models were seen to write nothing else up to the token limit. vLLM can forbid it
+    only where the library that holds replies to a schema is named; xgrammar is its own first choice.
+
+    Returns:
+        Keywords of ``vllm.LLM``; none where this vLLM cannot, or its library is not there.
+    """
+    try:
+        config = importlib.import_module("vllm.config").StructuredOutputsConfig
+    except (ImportError, AttributeError):
+        return {}
+    if "disable_any_whitespace" not in inspect.signature(config).parameters:
+        return {}
+    libraries = (("xgrammar", "xgrammar"), ("guidance", "llguidance"))
+    backend = next((name for name, module in libraries if find_spec(module) is not None), None)
+    if backend is None:
+        return {}
+    return {"structured_outputs_config": {"backend": backend, "disable_any_whitespace": True}}
+
+
+def mistral_format(checkpoint: Checkpoint) -> Json:
+    """Options of the engine for a family of Mistral's that vLLM reads in Mistral's own format.
+
+    Raises:
+        ModelError: For a folder without that form of the checkpoint.
+    """
+    if checkpoint.local:
+        folder = Path(checkpoint.source)
+        wanted = ("params.json", "consolidated*.safetensors", "tekken.json")
+        missing = [name for name in wanted if not any(folder.glob(name))]
+        if missing:
+            raise ModelError(
+                f"{folder} has no {' and no '.join(missing)}: vLLM reads this family in Mistral's "
+                f"own format ({', '.join(wanted)}) and not in that of transformers. The hub's "
+                "repository holds both; take the files from there, or use hf-audiolm"
+            )
+    return dict.fromkeys(("config_format", "load_format", "tokenizer_mode"), "mistral")
+
+
+def require_chosen_tokens(vllm: Any) -> None:
+    """Refuse a vLLM that gives no log-probabilities of tokens that are named to it.
+
+    Raises:
+        ModelError: Naming the version.
+    """
+    if "logprob_token_ids" not in inspect.signature(vllm.SamplingParams).parameters:
+        raise ModelError(
+            f"readout=likelihood asks for the log-probabilities of chosen tokens, which vLLM "
+            f"{vllm.__version__} does not give (0.32 does); install a newer one, or use hf-audiolm"
+        )
 
 
 def local_adapter(adapter: tuple[str, str, str], revision: str | None) -> tuple[str, Path]:
