@@ -17,7 +17,7 @@ from ..specs import VerbalizerSpec
 from .vocabulary import Form, Role, Vocabulary, whole
 
 _LETTERED = re.compile(r"^\s*\(?([A-Za-z])[).:]\s*(\S.*)$", re.S)
-_NUMBERED = re.compile(r"^\s*\(?([1-9][0-9]?)[).:]\s*(\S.*)$", re.S)
+_NUMBERED = re.compile(r"^\s*\(?([1-9][0-9]?)[).:](?!\d)\s*(\S.*)$", re.S)
 _PARTS = re.compile(r"\s*[,/;|]\s*")
 
 
