@@ -75,8 +75,11 @@ def test_rotations_turn_and_permutations_spread() -> None:
 def test_styles(style: Any, text: str) -> None:
     menu = menu_of(["angry", "fear", "sad"], "u", order="rotated_2", style=style)
     assert menu.text().replace("\x00", "") == text
-    letters = ["B. angry", "C. fear", "A. sad"]
-    assert menu.read_as() == (letters if style == "lettered" else ["angry", "fear", "sad"])
+    read_as = {
+        "lettered": ["B. angry", "C. fear", "A. sad"],
+        "numbered": ["2. angry", "3. fear", "1. sad"],
+    }
+    assert menu.read_as() == read_as.get(style, ["angry", "fear", "sad"])
 
 
 def test_a_list_of_lines_swallows_the_full_stop_after_it() -> None:

@@ -32,6 +32,17 @@ def test_plurality(verdicts: list[Verdict], status: str, labels: tuple[str, ...]
     assert (verdict.status, verdict.labels) == (status, labels)
 
 
+RATED = Verdict("answered", values={"arousal": 3.0})
+
+
+@pytest.mark.parametrize("others", ["unparsed", "multiple", "empty"])
+def test_one_reply_that_rates_is_an_answer(others: str) -> None:
+    """Ratings have no label, so most votes of a status must not outvote a rating."""
+    silent = Verdict(others)  # type: ignore[arg-type]
+    assert plurality([silent, RATED, silent]).status == "answered"
+    assert plurality([silent, silent]).status == others
+
+
 answers = st.sampled_from(["angry", "sad", "happy"]).map(lambda x: Verdict("answered", (x,)))
 others = st.sampled_from(["abstained", "empty", "off_menu"]).map(lambda s: Verdict(s))
 

@@ -94,8 +94,16 @@ class Menu:
         return words
 
     def read_as(self) -> list[str]:
-        """The menu's words as a verbalizer needs them, in registered order."""
-        offered = dict(zip(self.order, self.offered(), strict=True))
+        """The menu's words as a verbalizer needs them, in registered order.
+
+        Example:
+            >>> replace(Menu.plain(["angry", "sad"]), order=(1, 0), style="numbered").read_as()
+            ['2. angry', '1. sad']
+        """
+        words = self.offered()
+        if self.style == "numbered":  # a bare number then answers, as a bare letter does
+            words = [f"{n}. {word}" for n, word in enumerate(words, start=1)]
+        offered = dict(zip(self.order, words, strict=True))
         return [offered[i] for i in range(len(self.labels))]
 
     def text(self) -> str:

@@ -17,7 +17,8 @@ from .labels import LabelSet
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 WordsRef = Annotated[str, Field(pattern=r"^words_[a-z0-9_]+@[1-9][0-9]*$")]
-Bcp47 = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+BCP47 = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+Bcp47 = Annotated[str, Field(pattern=BCP47)]
 
 
 class Spec(BaseModel):

@@ -1,14 +1,18 @@
 """Rows of a table that somebody else made: CSV, TSV, JSON lines, JSON, Parquet.
 
 A cell is text, a number, a list or nothing; an empty cell and a null are the same. Cells of nested
-JSON are named by their path: ``doc.id``, ``resps.0.0``.
+JSON are named by their path: ``doc.id``, ``resps.0.0``. A ``.csv`` is separated by whichever of comma,
+semicolon, tab and bar its head has most of; blanks around the names in its head are no part of them.
+Bytes in Parquet are UTF-8.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,10 @@ from .errors import OptionError
 from .records import Json
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+
+
+_DELIMITERS = ",;\t|"
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Json]]:
@@ -32,7 +40,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, Json]]:
         if suffix == ".parquet":
             yield from _parquet(path)
         elif suffix in (".csv", ".tsv"):
-            yield from _csv(path, "\t" if suffix == ".tsv" else ",")
+            yield from _csv(path, "\t" if suffix == ".tsv" else None)
         elif suffix == ".json":
             yield from _json(path)
         else:
@@ -46,15 +54,15 @@ def read_rows(path: Path) -> Iterator[tuple[int, Json]]:
         ) from error
 
 
-def _csv(path: Path, delimiter: str) -> Iterator[tuple[int, Json]]:
+def _csv(path: Path, delimiter: str | None) -> Iterator[tuple[int, Json]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        head = stream.readline()
-        if delimiter == "," and ";" in head and "," not in head:
-            delimiter = ";"
-        stream.seek(0)
+        if delimiter is None:
+            head = _QUOTED.sub("", stream.readline())
+            delimiter = max(_DELIMITERS, key=head.count)  # the first of several: the comma
+            stream.seek(0)
         reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
-        names = reader.fieldnames or []
+        reader.fieldnames = names = [name.strip() for name in reader.fieldnames or []]
         if len(set(names)) < len(names):
             raise OptionError(f"{path}: two columns have the same name ({', '.join(names)})")
         try:
@@ -111,13 +119,31 @@ def _parquet(path: Path) -> Iterator[tuple[int, Json]]:
         for batch in file.iter_batches():
             for row in batch.to_pylist():
                 number += 1
-                yield number, row
+                yield number, {name: _text(v, path, number, name) for name, v in row.items()}
     except pa.ArrowInvalid as error:
         raise OptionError(f"{path} is no Parquet file ({error})") from error
 
 
+def _text(value: Any, path: Path, number: int, name: str) -> Any:
+    """A cell of Parquet, its bytes as text."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise OptionError(
+                f"{path}, row {number}, column {name!r}: {value[:20]!r} is no UTF-8 text"
+            ) from error
+    if isinstance(value, list):
+        return [_text(v, path, number, name) for v in value]
+    if isinstance(value, dict):
+        return {k: _text(v, path, number, name) for k, v in value.items()}
+    return value
+
+
 def cell(row: Mapping[str, Any], column: str) -> Any:
     """A cell by its column, or by its path in nested JSON; an empty text is ``None``.
+
+    A name that is spelt with other code points (``é`` as one or as two) is the same name.
 
     Raises:
         KeyError: Where there is no such column.
@@ -138,5 +164,15 @@ def cell(row: Mapping[str, Any], column: str) -> Any:
             elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
                 value = value[int(part)]
             else:
-                raise KeyError(column)
+                return cell(row, _spelt(row, column))
     return None if value == "" else value
+
+
+def _spelt(row: Mapping[str, Any], column: str) -> str:
+    """The column of a row that is the same text in other code points."""
+    if not column.isascii():
+        plain = unicodedata.normalize("NFC", column)
+        for name in row:
+            if name != column and unicodedata.normalize("NFC", name) == plain:
+                return name
+    raise KeyError(column)

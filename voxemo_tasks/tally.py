@@ -64,7 +64,8 @@ def plurality(verdicts: Sequence[Verdict]) -> Verdict:
     Each reply votes with its answer, a non-answer votes for its status, our own failures do not
     vote. The label with most votes wins. A tie between labels is ``multiple``: it is not broken by
     order or chance. Non-answers win only where no reply answered; then their commonest status is
-    the utterance's (ties by the order of ``STATUSES``).
+    the utterance's (ties by the order of ``STATUSES``). Ratings have no label to vote for: one reply
+    that rates makes the utterance ``answered`` (its rating is the mean of those that do).
 
     Args:
         verdicts: At least one.
@@ -93,6 +94,8 @@ def plurality(verdicts: Sequence[Verdict]) -> Verdict:
         status: Status = "answered" if len(winners) == 1 else "multiple"
         return Verdict(status, winners, rule="plurality", cut=cut)
     counts = Counter(v.status for v in voting)
+    if counts["answered"]:
+        return Verdict("answered", rule="plurality", cut=cut)
     commonest = max(STATUSES, key=lambda s: counts.get(s, 0))
     return Verdict(commonest, rule="plurality", cut=cut)
 

@@ -389,8 +389,8 @@ def verbalize(
     Args:
         text: The reply as the engine gave it; any string.
         menu: The labels that were offered, in the words that were offered, in any order. Labels
-            that are lettered (``A. angry``) let a bare letter answer; no other menu does. Where
-            ratings were asked for, the dimensions.
+            that are lettered (``A. angry``) let a bare letter answer, numbered ones (``1. angry``) a
+            bare number; no other menu does. Where ratings were asked for, the dimensions.
         spec: The registered rules.
         finish_reason: ``length`` where the token limit cut the reply.
         scale: Lowest and highest rating, where ratings were asked for.

@@ -216,6 +216,7 @@ GOOD = "path,raw_label,{}\na b/1.wav,A,{}\né.wav,S,{}\n"
         ("splits", '"[{""protocol"": ""all""}]"', r"csv:3, column splits: fold: Field required"),
         ("label", "sad", None),
         ("label", "angry", r"csv:3: says raw_label 'S' and label 'angry'; on the card 'S' is 'sad"),
+        ("language", "german", r"csv:3, column language: 'german' is no language tag such as 'de'"),
         ("fold", "1", r"csv:3: a split is protocol, fold and role.*'protocol': None"),
         ("mood", "", r"csv:1: unknown column\(s\) mood; known: utterance_id, path, .*extra"),
         ("path", "x", r"csv:1: the column\(s\) path stand twice"),
@@ -249,6 +250,22 @@ def test_cells_that_cannot_be_used(
         ("csv", b"path,raw_label\n/x.wav,A\n", r"csv:2: the path '/x\.wav' points outside"),
         ("csv", b"path,raw_label\na.wav,A\nM\xfcll.wav,A\n", r"csv:3: is not utf-8-sig .*encoding"),
         ("csv", b"path,label\na.wav,sad\n", r"csv:2: the label 'sad' may be S or T; give raw_lab"),
+        ("csv", b"path;raw_label\na.wav;A\n", r"Is it separated by ';'\? reader.options.delim"),
+        (
+            "csv",
+            b"path,raw_label\na b\\1.wav,A\n",
+            r"csv:2: the path 'a b.*1\.wav' has backslashes",
+        ),
+        (
+            "csv",
+            b"path,raw_label,protocol,fold,role\na.wav,A,official,10,test\n",
+            r"a: fold 10 of protocol 'official'; on the card of 'own' it has folds 1 to 9",
+        ),
+        (
+            "csv",
+            "utterance_id,path,raw_label\n\xe9,a.wav,A\ne\u0301,b.wav,S\n".encode(),
+            r"csv:3: the id '\xe9' stands twice",
+        ),
         ("jsonl", b'{"path": "a.wav", "raw_label": "A"}\n{\n', r"jsonl:2: is not JSON"),
         ("jsonl", b"[]\n", r"jsonl:1: is not an object"),
         ("jsonl", b'{"raw_label": "A"}\n', r"jsonl:1: has no path"),
@@ -269,6 +286,31 @@ def test_tables_that_cannot_be_used(
     (root / f"manifest.{name}").write_bytes(data)
     with pytest.raises(CorpusError, match=words):
         prepare("own", root, progress=False)
+
+
+def test_names_and_labels_in_other_code_points(home: Path, root: Path, own: Own) -> None:
+    """A table from a system that spells é in two code points, on a disk that spells it in one."""
+    own("manifest", {"labels": {"A": "angry", "d\xe9": "sad"}})
+    votes = '"{""de\u0301"": 2, ""A"": 1}"'
+    text = f"path,raw_label,votes\na b/1.wav,A,\ne\u0301.wav,de\u0301,{votes}\n"
+    (root / "manifest.csv").write_text(text, encoding="utf-8")
+    report = prepare("own", root, progress=False)
+    assert report.not_in_corpus == report.unusable == ()
+    _, second = sorted(prepared("own").manifest().utterances(), key=lambda u: u.utterance_id)
+    assert (second.utterance_id, second.path, second.label) == ("\xe9", "\xe9.wav", "sad")
+    assert second.votes == {"sad": 2, "angry": 1}
+
+
+def test_a_label_in_another_case_is_told_and_not_guessed(home: Path, root: Path, own: Own) -> None:
+    own("manifest")
+    (root / "manifest.csv").write_text("path,raw_label\na b/1.wav,a\né.wav, S\n", encoding="utf-8")
+    with pytest.raises(CorpusError):
+        prepare("own", root, progress=False)
+    (root / "manifest.csv").write_text("path,raw_label\na b/1.wav,a\né.wav,S\n", encoding="utf-8")
+    report = prepare("own", root, progress=False)
+    (left,) = report.not_in_corpus
+    assert left.path == "a b/1.wav"
+    assert "its label 'a' is not on the card; known: A, S, T" in left.reason
 
 
 def test_the_line_of_an_error_counts_lines_within_cells(home: Path, root: Path, own: Own) -> None:

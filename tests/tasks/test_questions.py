@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from voxemo_tasks import registry
-from voxemo_tasks.corpora import load_manifest, prepare, prepared
+from voxemo_tasks.corpora import Manifest, load_manifest, prepare, prepared
+from voxemo_tasks.corpora.manifest import table_of as to_table
 from voxemo_tasks.errors import LabelSetError, OptionError
 from voxemo_tasks.results import score_run, table_of
 from voxemo_tasks.tasks.options import parse_options
 from voxemo_tasks.tasks.planning import Plan
+from voxemo_tasks.tasks.shots import Shots
 from voxemo_tasks.tasks.task import VoxEmoTask
 from voxemo_tasks.tasks.tree import tree
 
@@ -85,12 +88,12 @@ def test_sixteen_members_and_ten_samples(mini_home: Path) -> None:
             make(ensemble="sample_10", **options)
 
 
-@pytest.mark.parametrize("style", ["lettered", "bullets", "json"])
+@pytest.mark.parametrize("style", ["lettered", "numbered", "bullets", "json"])
 @pytest.mark.parametrize("order", ["permuted", "rotated"])
 def test_a_score_reads_the_menu_that_each_utterance_had(
     mini_home: Path, tmp_path: Path, style: str, order: str
 ) -> None:
-    """Every reply is the right word or letter as *this* utterance's menu has it."""
+    """Every reply is the right word, letter or number as *this* utterance's menu has it."""
     options = {"label_style": style, "label_order": order, "label_form": "noun"}
     task = make(**options)
     right: dict[str, str] = {}
@@ -99,7 +102,7 @@ def test_a_score_reads_the_menu_that_each_utterance_had(
         menu = member.menu(task.label_set, doc["utterance_id"], 0)
         assert menu is not None
         word = menu.read_as()[menu.labels.index(doc["label"])]
-        right[doc["utterance_id"]] = word[0] if style == "lettered" else word
+        right[doc["utterance_id"]] = word[0] if style in ("lettered", "numbered") else word
     script = write_script(tmp_path / "s.jsonl", lambda u: right.get(u.utterance_id, ""))
     out = run(script, tmp_path / "run", "voxemo_mini_direct", **options)
     assert out["results"]["voxemo_mini_direct"]["uar,none"] == 1.0
@@ -129,6 +132,43 @@ def test_examples_are_of_the_train_part_and_of_other_speakers(mini_home: Path) -
         make(shots=3)
     with pytest.raises(OptionError, match="shows a bare label"):
         make("reason", shots=3, protocol="speakers", fold=1)
+
+
+def shots_of(target: str = "released", **changes: Any) -> Shots:
+    """Examples from the mini corpus with some facts changed."""
+    manifest = prepared("mini").manifest()
+    table = to_table(replace(u, **changes) for u in manifest.utterances())
+    changed = Manifest(manifest.path, manifest.facts, manifest.root, table)
+    card = registry.corpus("mini")[0]
+    options = parse_options(
+        {"shots": 3, "protocol": "speakers", "fold": 1, "target": target}, strict=True
+    )
+    label_set = card.label_set(None)
+    return Shots(card, changed, changed.column("splits"), label_set, "speakers", 1, options)
+
+
+def test_examples_have_the_label_of_the_target_rule(mini_home: Path) -> None:
+    """All annotators hear sadness: an example is sad under ``majority``, whatever was acted."""
+    tested = next(
+        u
+        for u in prepared("mini").manifest().utterances()
+        if ("speakers", 1, "test") in {(s.protocol, s.fold, s.role) for s in u.splits}
+    )
+    sad = next(x for x in registry.corpus("mini")[0].label_set(None).labels if x.startswith("sad"))
+    by_votes = shots_of("majority", votes={sad: 5}).of(tested)["shots"]
+    assert [shot["label"] for shot in by_votes] == [sad, sad, sad]
+    released = shots_of(votes={sad: 5}).of(tested)["shots"]
+    assert len({shot["label"] for shot in released}) == 3
+    with pytest.raises(OptionError, match=r"no train part with a gold label \(majority\)"):
+        shots_of("majority", votes=None)
+
+
+def test_a_clip_of_unknown_length_is_no_example(mini_home: Path) -> None:
+    shots = shots_of(duration_s=None)
+    with pytest.raises(
+        OptionError, match=r"has 0 train clip.*[1-9]\d* of unknown length were left"
+    ):
+        shots.of(next(iter(prepared("mini").manifest().utterances())))
 
 
 def test_every_utterance_in_its_own_language(mini_home: Path, tmp_path: Path) -> None:

@@ -8,19 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import OptionError
 from ..results import score_run, table_of, write_results
 from ..results.importing import parse_labels
 from ..results.model import Results, Sensitivity
 from ..results.samples import import_samples
 from ..results.score import SEED
 from ..results.sensitivity import rank_stability
+from ..store.reading import RUN_FILE
 from .prereg import add_flags, held
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("score")
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", type=Path, help="run folder(s), or sample logs of lm-eval"
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        type=Path,
+        help="run folder(s), a folder that holds one, or sample logs of lm-eval",
     )
     parser.add_argument(
         "--labels", default="", help="the menu (a,b,c), for a sample log of a task of another suite"
@@ -46,8 +52,6 @@ def add_parser(subparsers: Any) -> None:
 
 def score(args: argparse.Namespace) -> int:
     if args.out is not None and len(args.runs) > 1:
-        from ..errors import OptionError
-
         raise OptionError("--out takes the results of one run; give one RUN, or leave --out away")
     scored: dict[str, Results] = {}
     for given in args.runs:
@@ -70,8 +74,16 @@ def score(args: argparse.Namespace) -> int:
 
 
 def as_run(given: Path, labels: str) -> Path:
-    """A run folder; for a sample log the one made of it beside it (``….run``)."""
-    if given.is_dir() or given.suffix != ".jsonl":
+    """A run folder; for a sample log the one made of it beside it (``….run``).
+
+    A folder that is none but holds exactly one (``--output_path`` of ``voxemo run``) stands for it.
+
+    Raises:
+        OptionError: For a folder that holds several.
+    """
+    if given.is_dir():
+        return _only_run(given)
+    if given.suffix != ".jsonl":
         return given
     menu = parse_labels(labels) if labels else ()
     marks = [given.read_bytes(), repr(menu).encode()]
@@ -80,6 +92,18 @@ def as_run(given: Path, labels: str) -> Path:
     if not (folder / "run.json").exists():
         import_samples(given, folder, labels=menu)
     return folder
+
+
+def _only_run(given: Path) -> Path:
+    if (given / RUN_FILE).exists():
+        return given
+    inside = sorted(path.parent for path in given.glob(f"*/{RUN_FILE}"))
+    if len(inside) > 1:
+        listed = "\n".join(f"  {folder}" for folder in inside)
+        raise OptionError(
+            f"{given} holds {len(inside)} run folders; name those to score:\n{listed}"
+        )
+    return inside[0] if inside else given
 
 
 def ranks(scored: Mapping[str, Results]) -> list[str]:

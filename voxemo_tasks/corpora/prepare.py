@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -294,7 +295,8 @@ def _completed(
             votes = _canonical_votes(card, utterance)
             raters = utterance.rater_votes
             rater_votes = raters and {
-                rater: tuple(card.labels[raw] for raw in chosen) for rater, chosen in raters.items()
+                rater: tuple(_on_card(card, raw) for raw in chosen)
+                for rater, chosen in raters.items()
             }
         except KeyError as error:
             known = ", ".join(sorted(card.labels))
@@ -324,7 +326,19 @@ def _require_finite(utterance: Utterance) -> None:
 
 
 def _canonical(card: CorpusCard, raw: str | None) -> str | None:
-    return None if raw is None or not card.labels else card.labels[raw]
+    return None if raw is None or not card.labels else _on_card(card, raw)
+
+
+def _on_card(card: CorpusCard, raw: str) -> str:
+    """The canonical label; ``é`` spelt with one code point or with two is the same raw label.
+
+    Raises:
+        KeyError: For a raw label that is not on the card.
+    """
+    known = card.labels.get(raw) or card.labels.get(unicodedata.normalize("NFC", raw))
+    if known is None:
+        raise KeyError(raw)
+    return known
 
 
 def _canonical_votes(card: CorpusCard, utterance: Utterance) -> dict[str, int] | None:
@@ -332,7 +346,7 @@ def _canonical_votes(card: CorpusCard, utterance: Utterance) -> dict[str, int] |
         return None
     votes: Counter[str] = Counter()
     for raw, n in utterance.votes.items():
-        votes[card.labels[raw]] += n
+        votes[_on_card(card, raw)] += n
     return dict(votes)
 
 
@@ -342,6 +356,12 @@ def _splits(card: CorpusCard, utterance: Utterance) -> tuple[Split, ...]:
             raise CorpusError(
                 f"{utterance.utterance_id}: the protocol {split.protocol!r} is not on the card of "
                 f"{card.id!r}; known: {', '.join(card.protocols)}"
+            )
+        folds = card.protocols[split.protocol].folds
+        if not 1 <= split.fold <= folds:
+            raise CorpusError(
+                f"{utterance.utterance_id}: fold {split.fold} of protocol {split.protocol!r}; on the "
+                f"card of {card.id!r} it has folds 1 to {folds}"
             )
     splits = utterance.splits
     if "all" in card.protocols and all(s.protocol != "all" for s in splits):

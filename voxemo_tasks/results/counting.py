@@ -561,6 +561,7 @@ def _pluralities(of_reply: Ints, outcome: Ints, n: int, c: int) -> tuple[list[in
     answered = (most > 0) & single
     answer = np.where(answered, votes.argmax(axis=1) if c else -1, -1)
     status = np.where(others.any(axis=1), others.argmax(axis=1), first)
+    status = np.where(others[:, ANSWERED] > 0, ANSWERED, status)  # ratings, which are no labels
     status = np.where(most > 0, np.where(single, ANSWERED, MULTIPLE), status)
     return answer.tolist(), status.tolist()
 

@@ -1,7 +1,8 @@
 """Predictions that were made elsewhere, written as a run, so that they enter the same scorecards.
 
 Nothing is guessed: a gold label that is not on the menu, a prediction twice, a column that is not
-there are errors, and an utterance without a gold label is left out and counted.
+there, class numbers where the menu has names are errors, and an utterance without a gold label is left
+out and counted. Ids, labels and facts are taken in NFC, and ``3.0`` is the label ``3``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import hashlib
 import io
 import json
 import math
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +49,8 @@ SHARE = "p."
 """``p.LABEL=COLUMN`` maps a column of probabilities."""
 
 SCHEMA = "voxemo-documents/1"
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_NUMBER = re.compile(r"\s*[+-]?\d+(?:\.\d+)?\s*")
 
 
 @dataclass
@@ -104,7 +109,7 @@ def parse_labels(text: str) -> tuple[str, ...]:
             listed = json.loads(text)
         except ValueError as error:
             raise OptionError(f"--labels: not a JSON list ({error})") from error
-    labels = tuple(str(label).strip() for label in listed)
+    labels = tuple(unicodedata.normalize("NFC", str(label)).strip() for label in listed)
     if not all(labels):
         raise OptionError(f"--labels: one of {list(labels)} is empty")
     LabelSet("imported", labels, {})  # raises for fewer than two, or one twice
@@ -146,6 +151,7 @@ def import_predictions(
         rows.add(number, row)
     if not rows.documents:
         raise OptionError(f"{file}: no row with a gold label")
+    rows.require_words()
     if (out / "run.json").exists():
         raise StoreError(f"{out} holds a run already; choose another --out")
     fingerprint = {
@@ -281,6 +287,7 @@ class _Rows:
         prompt = self._text(number, row, "prompt") or PROMPT
         samples = self.replies.setdefault((utterance, prompt), {})
         for sample, text in self._predicted(number, row, len(samples)):
+            text = self._whole(text)
             if sample in samples or ("sample" not in self.plan.columns and known and sample):
                 raise self._error(
                     number,
@@ -289,6 +296,31 @@ class _Rows:
                     "prompt= or sample= where there are several, or utterance= to what is unique",
                 )
             samples[sample] = text
+
+    def _whole(self, text: str) -> str:
+        """``3.0`` as the label ``3``: a data frame writes whole numbers so beside empty cells."""
+        found = _WHOLE.fullmatch(text.strip())
+        if found and text.strip() not in self._exact and found[1] in self._exact:
+            return found[1]
+        return text
+
+    def require_words(self) -> None:
+        """Refuse class numbers as replies where the menu has names, since nothing says which is which.
+
+        Raises:
+            OptionError: Where every reply that is not empty is a number, and no label has a digit.
+        """
+        plan = self.plan
+        if plan.dimensions or plan.shares or re.search(r"\d", "".join(plan.labels)):
+            return
+        texts = [text for several in self.replies.values() for text in several.values()]
+        given = [text for text in texts if text.strip()]
+        if given and all(map(_NUMBER.fullmatch, given)):
+            raise OptionError(
+                f"{self.file}, column {plan.columns['reply']!r} (reply): every reply is a number (e.g. "
+                f"{given[0].strip()!r}), and the menu has names ({', '.join(plan.labels)}); write the names "
+                "into the column, or the numbers into --labels and gold"
+            )
 
     def _document(self, number: int, row: Json, utterance: str) -> Json | None:
         document: Json = {"utterance_id": utterance}
@@ -314,7 +346,8 @@ class _Rows:
         return document if document["label"] is not None or votes or rated else None
 
     def _menu_label(self, number: int, gold: str) -> str:
-        label = self._exact.get(gold) or self._folded.get(gold.casefold().strip())
+        gold = unicodedata.normalize("NFC", gold)
+        label = self._exact.get(self._whole(gold)) or self._folded.get(gold.casefold().strip())
         if label is None:
             label = self.read_as.get(gold)
         if label is None and not isinstance(self.plan.verbalizer, StructuredSpec):
@@ -369,7 +402,9 @@ class _Rows:
         value = self._text(number, row, "sample")
         if value is None:
             return so_far
-        if not value.isdigit():
+        found = _WHOLE.fullmatch(value)
+        value = found[1] if found else value
+        if not value.isdecimal():
             raise self._error(number, "sample", f"{value!r} is no whole number from 0")
         return int(value)
 
@@ -392,7 +427,7 @@ class _Rows:
             return None
         if isinstance(value, list | dict):
             raise self._error(number, name, f"{value!r} is no single value")
-        return str(value).strip() or None
+        return unicodedata.normalize("NFC", _plain(value)).strip() or None
 
     def _number(self, number: int, row: Json, name: str) -> float | None:
         value = self._text(number, row, name)
@@ -423,7 +458,13 @@ def _said(value: Any) -> str:
         return ""
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
-    return str(value)
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    """A value as text; a float that is a whole number as that number."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else str(value)
 
 
 def _header(task: str, plan: _Plan, rows: _Rows, file: Path) -> Json:

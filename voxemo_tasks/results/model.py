@@ -390,6 +390,10 @@ class Pooled(Model):
         default_factory=dict,
         description="Between the tasks: human against synthesised speech, say; unpaired.",
     )
+    notes: list[str] = Field(
+        default_factory=list,
+        description="Tasks that have no headline themselves, and why utterances count as independent.",
+    )
 
 
 class OverCorpora(Model):
@@ -399,6 +403,7 @@ class OverCorpora(Model):
     metric: str
     tasks: list[str]
     effects: RandomEffects
+    notes: list[str] = Field(default_factory=list, description="Tasks that are left out, and why.")
 
 
 class Verified(Model):

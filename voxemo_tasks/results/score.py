@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
-from ..errors import StoreError
+from ..errors import OptionError, StoreError
 from ..metrics.confusion import Confusion
 from ..metrics.gaps import rate_gaps
 from ..metrics.hard import HARD_METRICS, chance, majority
@@ -27,6 +27,7 @@ from . import judged
 from . import model as m
 from .attempts import Attempts
 from .blocks import (
+    GROUPED_BY,
     REPLICATES,
     association_block,
     dimensional_block,
@@ -100,6 +101,7 @@ def score_run(
     Raises:
         StoreError: Where the folder is no run folder, or nothing was asked in it.
         DataRoomError: Where a verbalizer's registered bytes are not those the run was made with.
+        OptionError: For a fact to divide by that no utterance has.
     """
     run = read_run(folder, without=without)
     by_task = asked_by_task(run, sessions)
@@ -109,6 +111,7 @@ def score_run(
         )
     wanted = Wanted(verbalizer, None if by is None else tuple(by), seed, multiverse)
     asked = {task: read_task(run, task, by_task[task], verbalizer) for task in sorted(by_task)}
+    require_known(by or (), asked)
     is_judged = (folder / JUDGINGS).is_dir()
     collectors = {
         task: one.collector(
@@ -152,7 +155,7 @@ def score_run(
         over_corpora=tried.block(
             "over_corpora",
             lambda: _over_corpora(tasks),
-            why="no tier has three tasks whose rate has an interval",
+            why="no tier has three tasks with a headline whose rate has an interval",
         )
         or [],
         absent=tried.absent,
@@ -164,6 +167,24 @@ def score_run(
             multiverse=multiverse,
         ),
     )
+
+
+def require_known(by: Sequence[str], asked: Mapping[str, AskedTask]) -> None:
+    """Refuse to divide by what no utterance of a run has.
+
+    Raises:
+        OptionError: With the facts that there are.
+    """
+    known = set(GROUPED_BY)
+    for one in asked.values():
+        for document in one.documents:
+            known.update(k for k, value in document.items() if not isinstance(value, list | dict))
+    known.discard("utterance_id")
+    for key in by:
+        if key not in known:
+            raise OptionError(
+                f"--by: {key!r} is known of no utterance of this run; allowed: {', '.join(sorted(known))}"
+            )
 
 
 def asked_by_task(run: RunData, sessions: Iterable[str] | None = None) -> dict[str, list[Asked]]:
@@ -479,12 +500,22 @@ def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list
         if len(several) < 2:
             continue
         clusters: list[Confusion] = []
-        known = True
+        unknown = [task for task, tally in several.items() if tally.clusters() is None]
+        known = not unknown
         for tally in several.values():
             clusters += tally.by_cluster(tally.scored)
-            known = known and tally.clusters() is not None
         counts = np.sum([c.counts for c in clusters], axis=0)
         whole = Confusion(labels, counts)
+        notes = [
+            f"{task} has no headline: {'; '.join(scored[task][0].reasons)}"
+            for task in several
+            if not scored[task][0].headline
+        ]
+        if unknown:
+            notes.append(
+                "the intervals take utterances for independent, since the speaker of some is not known "
+                f"in {', '.join(unknown)}; with several utterances a speaker they are too narrow"
+            )
         some = clusters if known else [whole]
         out.append(
             m.Pooled(
@@ -508,25 +539,37 @@ def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list
                     )
                     for metric in HEADLINE
                 },
+                notes=notes,
             )
         )
     return out
 
 
 def _over_corpora(tasks: Mapping[str, m.TaskResult]) -> list[m.OverCorpora]:
-    """Strict rates over corpora, by tier: mean, spread between corpora, where a new one would be."""
+    """Strict rates over corpora, by tier: mean, spread between corpora, where a new one would be.
+
+    A task without a headline is left out: its rate is not one of the corpus.
+    """
     by_tier: dict[str, list[m.TaskResult]] = {}
+    left: dict[str, list[str]] = {}
     for result in tasks.values():
-        if result.hard:
+        if result.hard and not result.headline:
+            left.setdefault(result.tier, []).append(
+                f"{result.task} is left out, it has no headline: {'; '.join(result.reasons)}"
+            )
+        elif result.hard:
             by_tier.setdefault(result.tier, []).append(result)
     out = []
     for tier, several in by_tier.items():
         for metric in HEADLINE:
             values, errors, names = [], [], []
+            notes = list(left.get(tier, ()))
             for result in several:
                 number = result.hard[metric].strict
                 low, high = number.interval.low, number.interval.high
                 if number.value is None or low is None or high is None or high <= low:
+                    reason = number.interval.reason or "no width"
+                    notes.append(f"{result.task} is left out, its rate has no interval: {reason}")
                     continue
                 values.append(number.value)
                 errors.append(standard_error(number.value, number.interval))
@@ -540,6 +583,7 @@ def _over_corpora(tasks: Mapping[str, m.TaskResult]) -> list[m.OverCorpora]:
                     metric=metric,
                     tasks=names,
                     effects=effects_of(found),
+                    notes=notes,
                 )
             )
     return out

@@ -94,6 +94,9 @@ def table_of(results: Results) -> str:
         seen = {status: n for status, n in task.counts.statuses.items() if n}
         told = ", ".join(f"{n} {status}" for status, n in seen.items()) or "none"
         notes.append(f"{task.task}: {told}")
+        if task.counts.replies > sum(task.counts.statuses.values()):
+            several = ", ".join(f"{n} {s}" for s, n in task.counts.reply_statuses.items() if n)
+            notes.append(f"  of {task.counts.replies} replies: {several}")
         if task.counts.cut:
             notes.append(f"  {task.counts.cut} replies were cut by the token limit")
         if task.counts.partly_heard:
@@ -111,4 +114,4 @@ def table_of(results: Results) -> str:
     top = f"model {results.model.get('model')}, strict rates in percent, 95 % intervals"
     if results.notice:
         top = f"*** {results.notice.upper()} ***  {top}"
-    return "\n".join([top, "", align(rows), "", "replies:", *notes])
+    return "\n".join([top, "", align(rows), "", "utterances:", *notes])

@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from typing import Any
 from ..corpora import Manifest, Prepared
 from ..errors import OptionError
 from ..home import home, write_atomically
-from ..labels import LabelSet, voted
+from ..labels import LabelSet
 from ..records import Json, Split, Utterance, digest_of
 from ..specs import CorpusCard
 from .donors import Donors
+from .gold import gold_of
 from .options import RunOptions
 from .pairs import Pairs, read_pairs
 from .shots import Shots
@@ -210,17 +211,6 @@ def select(
     return Selection(
         tuple(row for _, row in sorted(chosen)), protocol, fold, options.role, excluded
     )
-
-
-def gold_of(
-    label: str | None, votes: Mapping[str, int] | None, label_set: LabelSet | None, target: str
-) -> str | None:
-    """The one gold label of an utterance under a label set and a target rule."""
-    if label_set is None:
-        return None
-    if target == "released":
-        return label_set.of(label)
-    return voted(label_set.of_votes(votes or {})[0], target)
 
 
 UNWRITTEN = frozenset({"audio", "shots", "donors", "transcript"})

@@ -19,6 +19,7 @@ from ..records import Json, Utterance
 from ..specs import CorpusCard
 from .asking import context_of
 from .conditions import WORDED, Condition, drawn, in_share
+from .gold import gold_of
 
 BABBLE_VOICES = 4
 TRIES = 2000
@@ -72,6 +73,7 @@ class Donors:
         label_set: Menu, if there is one.
         conditions: What is asked.
         seed: Of all draws.
+        target: Rule of the gold label.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Donors:
         label_set: LabelSet | None,
         conditions: Sequence[Condition],
         seed: int,
+        target: str = "released",
     ) -> None:
         self._card = card
         self._manifest = manifest
@@ -94,8 +97,8 @@ class Donors:
             for name in ("utterance_id", "speaker", "language", "transcript", "path", "start_s")
         }
         self._of = {name: [values[row] for row in self._rows] for name, values in columns.items()}
-        raw = manifest.column("label")
-        self._label = [label_set.of(raw[r]) if label_set else None for r in self._rows]
+        raw, votes = manifest.column("label"), manifest.column("votes")
+        self._label = [gold_of(raw[r], votes[r], label_set, target) for r in self._rows]
         self._uid_row = {uid: p for p, uid in enumerate(self._of["utterance_id"])}
         self._giver: dict[str, list[int | None]] = {}
         for kind in {c.kind for c in self._conditions}:

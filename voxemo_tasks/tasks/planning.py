@@ -170,6 +170,7 @@ class Plan:
             self.label_set,
             self.conditions,
             self.options.conditions_seed,
+            self.options.target,
         )
 
     def frame(

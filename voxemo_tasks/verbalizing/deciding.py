@@ -45,12 +45,17 @@ _REASONS = {Level.MAIN: "ranked", Level.HEDGED: "hedged", Level.WEAK: "weak"}
 _SCORE_AFTER = re.compile(
     r"[\"')\]]{0,2} ?(?:\(|:|=|-|,|at|with|is)? ?(?:about |approximately |around )?"
     r"(\d{1,3}(?:\.\d+)?) ?(%|percent\b)|[\"']? ?[:=(] ?(0?\.\d+|1\.0+|0|1)(?![\d%.])"
+    # {"label": "joy", "score": 0.9}
+    r"|[\"'] ?, ?[\"'](?:score|confidence|probability|prob|p|share|weight|value)[\"'] ?: ?"
+    r"[\"']?(\d{1,3}(?:\.\d+)?)"
 )
 _SCORE_BEFORE = re.compile(
     r"(\d{1,3}(?:\.\d+)?) ?(?:%|percent) ?(?:of |chance of |likely |confident |sure )?$"
     r"|% ?(\d{1,3}(?:\.\d+)?) $"
 )
 _DIGIT = re.compile(r"\d")
+_NUMBER = re.compile(r"^\W*([1-9][0-9]?)\W*$", re.M)
+_NUMBER_ENDS = re.compile(r"[ \])]*(?:$|\n|[,:;]|\.(?!\d))")
 _LETTER = re.compile(r"\(([a-z])\)|^\W*([a-z])\W*$|(?<!\w)([a-z])[).:](?!\w)", re.M)
 
 
@@ -253,38 +258,64 @@ class Decider:
     def _last_resorts(
         self, text: str, reading: Reading, spans: Sequence[tuple[int, int]], free: Sequence[Hit]
     ) -> Decision:
-        """Where no emotion word stands: an option letter, a misspelling, an unlisted word."""
+        """Where no emotion word stands: an option letter or number, a misspelling, an unlisted word."""
         if reading.mentions:
             return NOTHING
         return (
-            self._letter(text, spans)
+            self._sign(text, spans)
             or self._typo(text, spans, reading.words)
             or self._framed(text, spans, free)
             or NOTHING
         )
 
-    def _letter(self, text: str, spans: Sequence[tuple[int, int]]) -> Decision | None:
-        if not self.menu.letters:
+    def _sign(self, text: str, spans: Sequence[tuple[int, int]]) -> Decision | None:
+        """The option letters or numbers that a reply gives in the place of a label."""
+        signs = self.menu.signs
+        if not signs:
             return None
+        numbered = next(iter(signs)).isdigit()
         found: dict[str, tuple[int, int]] = {}
         for start, end in spans:
             part = text[start:end]
-            for match in _LETTER.finditer(part):
-                letter = next(g for g in match.groups() if g)
-                found.setdefault(letter, (start + match.start(), start + match.end()))
+            for match in (_NUMBER if numbered else _LETTER).finditer(part):
+                sign = next(g for g in match.groups() if g)
+                found.setdefault(sign, (start + match.start(), start + match.end()))
             words = [(m[0], m.start(), m.end()) for m in self.split.iter_words(part, 0, len(part))]
-            for (option, _, _), (letter, a, b) in pairwise(words):
-                if len(letter) == 1 and option in self.sets["options"]:
-                    found.setdefault(letter, (start + a, start + b))
-            if words and all(len(w) == 1 or w in self.sets["connectives"] for w, _, _ in words):
-                for letter, a, b in words:
-                    found.setdefault(letter, (start + a, start + b))
-        chosen = {k: v for k, v in found.items() if k in self.menu.letters}
+            for (option, _, _), (sign, a, b) in pairwise(words):
+                if option in self.sets["options"] and (
+                    self._number_ends(part, b) if numbered else len(sign) == 1
+                ):
+                    found.setdefault(sign, (start + a, start + b))
+            joining = self.sets["connectives"]
+            if words and all(
+                (w in signs if numbered else len(w) == 1) or w in joining for w, _, _ in words
+            ):
+                if not (numbered and "/" in part):  # "2/4" is a score
+                    for sign, a, b in words:
+                        found.setdefault(sign, (start + a, start + b))
+            elif numbered and words and words[0][0] in signs and start > 0:
+                sign, a, b = words[0]  # after "the answer is"
+                if self._number_ends(part, b):
+                    found.setdefault(sign, (start + a, start + b))
+        chosen = {k: v for k, v in found.items() if k in signs}
         if not chosen:
             return None
-        labels = tuple(self.menu.letters[letter] for letter in chosen)
+        labels = tuple(signs[sign] for sign in chosen)
         span = next(iter(chosen.values()))
-        return Decision("answered" if len(labels) == 1 else "multiple", labels, (), span, "letter")
+        if 2 < len(labels) == len(signs):
+            return Decision("abstained", span=span, reason="option_list")
+        reason = "number" if numbered else "letter"
+        return Decision("answered" if len(labels) == 1 else "multiple", labels, (), span, reason)
+
+    def _number_ends(self, part: str, end: int) -> bool:
+        """Whether nothing is counted: ``the answer is 2`` names an option, ``it is 2 of 3`` not."""
+        if _NUMBER_ENDS.match(part, end):
+            return True
+        following = next(self.split.iter_words(part, end, len(part)), None)
+        if following is None or part[end : following.start()].strip():
+            return False
+        form = self.vocabulary.forms.get(following[0])
+        return form is not None and Role.EXPLAINS in form.roles
 
     def _typo(self, text: str, spans: Sequence[tuple[int, int]], n_words: int) -> Decision | None:
         if n_words > self.typos.max_words:

@@ -33,6 +33,9 @@ _MARK = re.compile("[\u0300-\u036f]")
 _WORD_HYPHEN = re.compile(r"(?<=[^\W_])-(?=[^\W_])")
 _NO_SPACES = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _SPACELESS = re.compile(f"[{_NO_SPACES}]")
+_FACES = "\u2639\u263a\U0001f300-\U0001faff"
+"""Emoji: each is a word."""
+
 # Vowel signs and the like, which Python's \\w leaves out of words.
 _SIGNS = (
     "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
@@ -217,6 +220,7 @@ class Splitter:
             [
                 *map(re.escape, joined),
                 rf"[{_NO_SPACES}][{_SIGNS}]*",
+                f"[{_FACES}]",
                 rf"{letter}+(?:'{letter}+)*",
             ]
         )

@@ -17,6 +17,7 @@ from ..specs import VerbalizerSpec
 from .vocabulary import Form, Role, Vocabulary, whole
 
 _LETTERED = re.compile(r"^\s*\(?([A-Za-z])[).:]\s*(\S.*)$", re.S)
+_NUMBERED = re.compile(r"^\s*\(?([1-9][0-9]?)[).:](?!\d)\s*(\S.*)$", re.S)
 _PARTS = re.compile(r"\s*[,/;|]\s*")
 
 
@@ -61,13 +62,13 @@ class Menu:
 
     Attributes:
         labels: The menu's own forms, distinct, in its order.
-        letters: Option letter → label, where the menu was offered with letters; else empty.
+        signs: Option letter or number → label, where the menu was offered with such; else empty.
         own_forms: Forms that only this menu has, with their senses.
     """
 
     def __init__(self, menu: Sequence[str], vocabulary: Vocabulary, spec: VerbalizerSpec) -> None:
         self.labels = tuple(dict.fromkeys(menu))
-        self.letters: dict[str, str] = {}
+        self.signs: dict[str, str] = {}
         self.own_forms: dict[str, Sense] = {}
         self._vocabulary = vocabulary
         self._senses: dict[str, Sense] = {}
@@ -97,13 +98,13 @@ class Menu:
                 self.own_forms[text] = Sense(concept, labels, text)
 
     def _bare(self) -> dict[str, str]:
-        """Label → its name without an option letter."""
-        lettered = [_LETTERED.match(label) for label in self.labels]
-        if len(self.labels) > 1 and all(lettered):
-            names = [m[1].casefold() for m in lettered if m]
-            if len(set(names)) == len(self.labels):
-                self.letters = dict(zip(names, self.labels, strict=True))
-                return {lab: m[2] for lab, m in zip(self.labels, lettered, strict=True) if m}
+        """Label → its name without an option letter or number."""
+        for pattern in (_LETTERED, _NUMBERED):
+            found = [m for m in map(pattern.match, self.labels) if m]
+            signs = [m[1].casefold() for m in found]
+            if len(self.labels) > 1 and len(set(signs)) == len(self.labels):
+                self.signs = dict(zip(signs, self.labels, strict=True))
+                return {lab: m[2] for lab, m in zip(self.labels, found, strict=True)}
         return dict(zip(self.labels, self.labels, strict=True))
 
     def _neighbours(self, spec: VerbalizerSpec) -> dict[str, list[tuple[str, str]]]:

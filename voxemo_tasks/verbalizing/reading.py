@@ -487,7 +487,11 @@ class _Pass:
         self.state.supposed = True
 
     def _said(self, hit: Hit, word: int, after: int) -> None:
-        self.state.said = True
+        run = self.state.run
+        if run and run[-1].after == word and self.text[run[-1].hit.end : hit.start] == " ":
+            run[-1].said = True  # "a happy story in a sad voice"
+        else:
+            self.state.said = True
 
     def _voice(self, hit: Hit, word: int, after: int) -> None:
         self.state.said = self.state.other = False

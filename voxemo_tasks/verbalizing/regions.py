@@ -1,7 +1,8 @@
 """Where in a reply the answer stands: wrappers, tags, JSON keys, answer markers, conclusions.
 
 Everything here works on positions. Text that is no part of the answer (a model's thoughts, chat
-template tokens) is blanked with spaces before folding, so that offsets stay those of the reply.
+template tokens, what is struck through) is blanked with spaces before folding, so that offsets stay
+those of the reply.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _TEMPLATE = re.compile(
     r"|</?s>|\[/?INST\]|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>",
     re.I,
 )
+_STRUCK = re.compile(r"~~(?=\S)[^~\n]{1,200}~~")
 _SPEAKER = re.compile(r"\A\s*(?:assistant|model)[ \t]*[:\n]", re.I)
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\}){0,400})\}")
 _TEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boxed)\b")
@@ -82,6 +84,9 @@ class Unwrapper:
         if "<" in text or "[" in text:
             text = _TEMPLATE.sub(_spaces, text)
             text = self._without_thoughts(text)
+        if "~~" in text:  # struck through: taken back, unless nothing else is said
+            left = _STRUCK.sub(_spaces, text)
+            text = left if left.strip() else text
         return _SPEAKER.sub(_spaces, text)
 
     def _without_thoughts(self, text: str) -> str:

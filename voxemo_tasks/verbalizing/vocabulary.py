@@ -254,6 +254,14 @@ def whole(text: str, form: str, start: int, end: int) -> bool:
     """Whether a match stands as words of its own, and not inside other words."""
     if start and text[start - 1] not in _EDGES and _joins(text[start - 1], form[0]):
         return False
+    if (
+        form[0].isdigit()
+        and text[start - 1 : start] == "."
+        and text[start - 2 : start - 1].isdigit()
+    ):
+        return False  # of "3.0", neither half
+    if form[-1].isdigit() and text[end : end + 1] == "." and text[end + 1 : end + 2].isdigit():
+        return False
     return end == len(text) or text[end] in _EDGES or not _joins(form[-1], text[end])
 
 

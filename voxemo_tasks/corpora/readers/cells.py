@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from ...records import Split
-from ...specs import Spec
+from ...specs import BCP47, Spec
 
 NUMBERS = ("start_s", "end_s", "valence", "arousal", "dominance")
 
@@ -99,9 +100,17 @@ def splits(value: Any) -> tuple[Split, ...]:
     return tuple(Split(s.protocol, s.fold, s.role) for s in checked)
 
 
+def _language(value: Any) -> str:
+    tag = text(value)
+    if re.fullmatch(BCP47, tag) is None:
+        raise ValueError(f"{tag!r} is no language tag such as 'de' or 'de-DE'")
+    return tag
+
+
 CONVERT: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(NUMBERS, _number),
     **dict.fromkeys(("channel", "fold"), _whole),
+    "language": _language,
     "votes": _votes,
     "rater_votes": _rater_votes,
     "splits": splits,

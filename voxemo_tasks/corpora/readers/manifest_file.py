@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -84,8 +86,18 @@ def read(card: CorpusCard, root: Path) -> Iterator[Utterance | Problem]:
     file = _file(card, root, wanted)
     lines: dict[str, str] = {}
     named: set[str] = set()
+    below = list(audio_files_below(root))
+    files = {path for path in below if isinstance(path, str)}
+    spelt = {_nfc(path): path for path in sorted(files)}
     for where, row in _rows(file, wanted, bool(card.labels)):
         utterance = _utterance(card, row, where, wanted)
+        if utterance.path not in files:
+            # A table made on another system may spell é with other code points than the disk.
+            utterance = replace(utterance, path=spelt.get(_nfc(utterance.path), utterance.path))
+        if "\\" in utterance.path and not (root / utterance.path).exists():
+            raise CorpusError(
+                f"{where}: the path {utterance.path!r} has backslashes; paths are written with '/'"
+            )
         first = lines.setdefault(utterance.utterance_id, where)
         if first != where:
             raise CorpusError(
@@ -96,11 +108,15 @@ def read(card: CorpusCard, root: Path) -> Iterator[Utterance | Problem]:
         yield utterance
     if not lines:
         raise CorpusError(f"{shown(file)}: has no line below its header")
-    for path in audio_files_below(root):
+    for path in below:
         if isinstance(path, Problem):
             yield path
         elif path not in named:
             yield Problem(shown(path), f"stands on no line of {file.name}")
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _file(card: CorpusCard, root: Path, wanted: Options) -> Path:
@@ -226,8 +242,14 @@ def _require_known(header: list[str], where: str, wanted: Options) -> None:
         raise CorpusError(
             f"{where}: unknown column(s) {', '.join(unknown)}; known: {', '.join(FIELDS)}. Fit "
             "them in the card with reader.options.columns, or leave them out with "
-            "reader.options.extra"
+            f"reader.options.extra{_separated(header)}"
         )
+
+
+def _separated(header: list[str]) -> str:
+    """A hint for a head that is one cell and holds another separator."""
+    signs = [sign for sign in ";\t|," if len(header) == 1 and sign in header[0]]
+    return f". Is it separated by {signs[0]!r}? reader.options.delimiter" if signs else ""
 
 
 def _require_columns(header: list[str], where: str, wanted: Options, labelled: bool) -> None:
@@ -281,6 +303,7 @@ def _utterance(card: CorpusCard, row: Mapping[str, Any], where: str, wanted: Opt
             raise CorpusError(f"{where}: {error}") from error
     values["raw_label"] = _raw_label(card, values, where)
     values.setdefault("utterance_id", PurePosixPath(path).with_suffix("").as_posix())
+    values["utterance_id"] = _nfc(values["utterance_id"])
     return Utterance(**{**values, "path": path, "label": None})
 
 
