@@ -71,7 +71,6 @@ def test_every_pin_is_the_full_hash_of_a_commit() -> None:
         ("me/mine", "v1", OTHER, OTHER, "revision=v1, so what is loaded"),
         ("me/mine", "nameless", "nameless", "nameless", "which commit that is could not be found"),
         ("away/mine", None, None, None, "which commit that is could not be found"),
-        ("away/mine", None, None, None, "which commit that is could not be found"),
     ],
 )
 def test_what_is_loaded_and_what_is_said_of_it(

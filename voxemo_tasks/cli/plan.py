@@ -223,9 +223,10 @@ def subject_of(args: Any, own: argparse.Namespace) -> Subject:
 
 def _checkpoint(pretrained: str, model_args: Mapping[str, Any]) -> Subject:
     from ..backends.loading import Checkpoint, find, load
+    from ..backends.revisions import pin_of
 
     found = find(pretrained)
-    revision = model_args.get("revision")
+    revision = model_args.get("revision") or pin_of(found)
     folder = Path(found.source) if found.local else _snapshot(pretrained, revision)
     if folder is None:
         card = next((c for c in registry.models() if pretrained in c.pretrained), None)
