@@ -260,8 +260,9 @@ def _voiced(
     right = np.concatenate([gaps, gaps[-1:]])
     # From a mark to the next one, not by a smoothed period: a dose of zero lands on every mark.
     step = (right if f0_map is None else rate / f0_map(rate / right)).tolist()
-    left = (_SHARE_OF_PERIOD * left).tolist()
-    right = (_SHARE_OF_PERIOD * right).tolist()
+    left[1:] *= _SHARE_OF_PERIOD  # but for the two sides that meet unvoiced speech
+    right[:-1] *= _SHARE_OF_PERIOD
+    left, right = left.tolist(), right.tolist()
     middles = 0.5 * (marks[:-1] + marks[1:])
     places = marks.tolist()
     # Into the run on a mark: a dose of zero then moves nothing.
