@@ -7,21 +7,41 @@ reported (attrition).
 
 Measures
 --------
-f0_ratio        exp of the mean difference in log F0, over frames voiced in both
+f0_ratio        exp of the mean difference between the log F0 found and the old one, over frames
+                voiced in both; where the range was to change, between it and what the old one should
+                have become about the mean of all voiced frames. The frames that are voiced in both
+                may have another mean, and this is no drift
 range_ratio     standard deviation of log F0, new over old, over the same frames
 duration_ratio  samples, new over old
 level_db        active speech level (ITU-T P.56), new less old
-voiced_change   share of voiced frames, new less old
+voiced_change   share of frames that became voiced, or (negative) that ceased to be, whichever is
+                more. A frame ceases to be voiced if the autocorrelation at its period was at least
+                0.45 (Praat's threshold) and is below 0.3; it becomes voiced the other way round
 formants        for each of F1, F2, F3 the median over those frames of new over old, from linear
                 prediction (autocorrelation, Hann window of 30 ms, order 12 at 10 to 11 kHz, lag
-                window of 120 Hz against the pull of single harmonics). For voices above about
-                250 Hz F1 cannot be told from a harmonic, and some sound changes fail on it
+                window of 120 Hz, or of half the higher F0 if that is more, against the pull of single
+                harmonics). Only frames count in which the formant is at least twice the higher F0,
+                and where these are less than half of all the ratio is ``None`` and not judged
 contour_ratio   standard deviation of the dB envelope over speech, new over old
 
 Frames whose F0 ratio is more than 0.4 octaves from the median ratio (after what the range asked for
 explains) are tracking errors in one of the two clips and are left out of ``f0_ratio`` and
 ``range_ratio``. Their share is ``outliers``; a clip with more than 20 % of them fails, because then
 one does not know which of the two is wrong.
+
+What the check itself gets wrong
+--------------------------------
+Measured on synthetic vowels that were made anew with the F0 wanted, formants and voicing exactly as
+before (``tests/audio``; median F0 90 to 400 Hz, 2 and 4 semitones up and down, 288 pairs):
+
+* 1 of 288 fails. The largest error of F1 is 0.6 % at 90 Hz, 4 % at 160, 6 % at 210, 7 % at 260; above,
+  F1 lies too near the first harmonics, and in nine clips of ten it is not judged. An estimate of F1
+  in all frames and with a lag window of 120 Hz fails 26 of 64 ideal changes at 320 and 400 Hz.
+* Formants that all move by 8 % are found in 100 % up to 260 Hz, 98 % at 320, 94 % at 400 (F2 and F3
+  are judged there); by 12 % in all.
+* Voicing moves by at most 0.044 at 90 Hz and 0.018 above. Counted at one threshold, an ideal change
+  of -4 semitones takes 0.033 of the frames away on average at 90 Hz, because a lower floor means a
+  longer window.
 """
 
 from __future__ import annotations
