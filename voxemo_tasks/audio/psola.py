@@ -13,7 +13,8 @@ Some details matter for the precision that a controlled stimulus needs:
   whole samples would make a jitter of about a hundredth of a period at 300 Hz and 16 kHz.
 * Grains are centred on the energy of their period and are somewhat shorter than two periods. Both
   weaken what a grain remembers of the old harmonics, which pulls F1 towards them where they are far
-  apart: on real speech with F0 around 200 Hz, F1 failed the 6 % half as often (``manipulation``).
+  apart: of 60 clips of real speech lowered by 4 semitones F1 left its 6 % in 12 % instead of 27 %,
+  by the same estimate.
 * A run of marks goes on beyond the frames in which F0 was found while the waveform repeats itself, or
   the ends of a vowel would keep the old F0.
 * Unvoiced speech is read at the very moment that the time map gives, not at the nearest of a grid:
