@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from clips import RATE, Samples, pulses, spoken
+from clips import RATE, Samples, pulses, spoken, uttered
 from scipy import signal
 
 from voxemo_tasks.audio import TRANSFORMS
@@ -19,6 +19,7 @@ from voxemo_tasks.audio.manipulation import (
     formants,
     target_of,
 )
+from voxemo_tasks.audio.pitch import track_pitch
 from voxemo_tasks.errors import OptionError, UnknownNameError
 from voxemo_tasks.records import Transform, parse_transform
 
@@ -92,6 +93,76 @@ def test_formants_are_measured(factor: float) -> None:
     check = check_manipulation(vowel(1.0), vowel(factor), RATE)
     assert check.formant_ratios == pytest.approx((factor,) * 3, rel=0.05)
     assert "formants" in failed(check)
+
+
+IDEAL = [
+    {"times_f0": 2 ** (4 / 12)},
+    {"times_f0": 2 ** (-4 / 12)},
+    {"times_f0": 2 ** (2 / 12)},
+    {"times_f0": 2 ** (-2 / 12)},
+    {"speed": 1.25},
+    {"speed": 0.8},
+]
+
+
+def of_voices(median: float, change: dict[str, float], target: Target) -> list[ManipulationCheck]:
+    return [
+        check_manipulation(uttered(seed, median), uttered(seed, median, **change), RATE, target)
+        for seed in range(4)
+    ]
+
+
+@pytest.mark.parametrize("change", IDEAL, ids=str)
+@pytest.mark.parametrize("median", [90.0, 160.0, 260.0, 400.0])
+def test_ideal_changes_pass(median: float, change: dict[str, float]) -> None:
+    """The error of the check itself: the very change that was asked for, and no engine in between."""
+    target = Target(
+        f0_ratio=change.get("times_f0", 1.0), duration_ratio=1.0 / change.get("speed", 1.0)
+    )
+    for check in of_voices(median, change, target):
+        # An ideal change is not matched in level: more pulses a second are louder.
+        assert failed(check) <= {"level_db"}, check.reasons
+        assert abs(check.voiced_change) < 0.02
+        assert check.f0_ratio == pytest.approx(target.f0_ratio, rel=0.005)
+
+
+@pytest.mark.parametrize("median", [90.0, 160.0, 260.0, 400.0])
+@pytest.mark.parametrize("times_f0", [2 ** (4 / 12), 2 ** (-4 / 12)])
+def test_formants_that_moved_fail_at_every_pitch(median: float, times_f0: float) -> None:
+    change = {"times_f0": times_f0, "times_formants": 1.12}
+    for check in of_voices(median, change, Target(f0_ratio=times_f0)):
+        assert "formants" in failed(check), check.formant_ratios
+
+
+@pytest.mark.parametrize("median", [90.0, 260.0])
+@pytest.mark.parametrize("devoiced_s", [0.0, 0.35])
+def test_speech_that_was_devoiced_fails(median: float, devoiced_s: float) -> None:
+    """A seventh of the clip whispered: more than the twentieth that is allowed."""
+    change = {"times_f0": 2 ** (-4 / 12), "devoiced_s": devoiced_s}
+    for check in of_voices(median, change, Target(f0_ratio=2 ** (-4 / 12))):
+        assert ("voiced_change" in failed(check)) == bool(devoiced_s), check.voiced_change
+
+
+def test_f1_below_two_harmonics_is_not_judged() -> None:
+    """At 400 Hz F1 lies at the first harmonic, wherever the vowel has it; F2 and F3 are judged."""
+    low, high = (
+        check_manipulation(uttered(0, median), uttered(0, median), RATE).formant_ratios
+        for median in (120.0, 400.0)
+    )
+    assert low == (1.0, 1.0, 1.0)
+    assert high == (None, 1.0, 1.0)
+
+
+def test_the_centre_is_that_of_all_frames(x: Samples) -> None:
+    """A wider range moves high frames up and low ones down: with the low half silenced the rest went
+    up, as it should have, and that is no drift."""
+    y = TRANSFORMS["prosody_range"](x, RATE, {"factor": 1.4}, 0)
+    track = track_pitch(x, RATE)
+    low = (track.f0_hz < track.median_hz) & track.voiced
+    quiet = np.interp(np.arange(len(y)) / RATE, np.arange(len(low)) * track.hop_s, low) > 0.5
+    half = np.where(quiet, np.float32(0), y)
+    check = check_manipulation(x, half, RATE, Target(range_ratio=1.4))
+    assert check.f0_ratio == pytest.approx(1.0, abs=0.02)
 
 
 def test_level_length_and_voicing(x: Samples) -> None:

@@ -12,7 +12,7 @@ import soundfile
 from clips import RATE, Samples, pulses, spoken
 from scipy import signal
 
-from voxemo_tasks.audio import TRANSFORMS, sha256_of
+from voxemo_tasks.audio import TRANSFORM_SPECS, TRANSFORMS, decode, sha256_of
 from voxemo_tasks.audio.channel import lost_packets
 from voxemo_tasks.audio.codecs import encoded
 from voxemo_tasks.audio.levels import active_level_db, rms_db
@@ -20,6 +20,7 @@ from voxemo_tasks.audio.noise import coloured
 from voxemo_tasks.audio.pitch import track_pitch
 from voxemo_tasks.audio.rooms import impulse_response
 from voxemo_tasks.errors import AudioError, OptionError
+from voxemo_tasks.records import AudioRef, Transform
 
 
 def through(x: Samples, name: str, seed: int = 0, rate: int = RATE, **parameters: Any) -> Samples:
@@ -332,6 +333,71 @@ def test_code_switch(others: dict[str, str]) -> None:
     np.testing.assert_array_equal(before[:length], after[-length:])
     with pytest.raises(OptionError, match="sha256 must be given"):
         through(x, "code_switch", path=path)
+
+
+EDGES: list[tuple[str, int, float]] = [
+    ("speech", 8000, 1.0),
+    ("speech", 48_000, 1.0),
+    ("speech", 16_000, 0.05),
+    ("speech", 44_100, 0.01),
+    ("speech", 16_000, 60.0),
+    ("silence", 16_000, 1.0),
+    ("pause", 16_000, 3.0),
+    ("offset", 16_000, 0.5),
+    ("beyond", 16_000, 1.0),
+]
+
+
+def edge(kind: str, rate: int, seconds: float) -> Samples:
+    n = round(rate * seconds)
+    if kind == "silence":
+        return np.zeros(n, np.float32)
+    if kind == "offset":
+        return np.full(n, 0.3, np.float32)
+    x = signal.resample_poly(spoken("en-us+m3").astype(float), rate // 100, RATE // 100)
+    x = np.resize(x[rate // 2 :], n).astype(np.float32)
+    if kind == "pause":
+        x[n // 3 :] = 0.0
+    return x * np.float32(20.0) if kind == "beyond" else x
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("kind", "rate", "seconds"), EDGES)
+@pytest.mark.parametrize(
+    "name",
+    [n for n, s in TRANSFORM_SPECS.items() if s.module != "prosody" and n != "code_switch"],
+)
+def test_clips_at_the_edges(name: str, kind: str, rate: int, seconds: float) -> None:
+    """Short, long, silent, with an offset, beyond full scale, at other rates: never a sample more or
+    less, never a NaN, the level that the table says, and the same bytes again."""
+    spec, x = TRANSFORM_SPECS[name], edge(kind, rate, seconds)
+    how = dict(spec.severities[2]) if spec.severities else {}
+    if kind == "silence" and name in ("noise", "far_field"):
+        with pytest.raises(AudioError, match="is silent"):
+            through(x, name, seed=1, rate=rate, **how)
+        return
+    y = through(x, name, seed=1, rate=rate, **how)
+    assert y.shape == x.shape
+    assert np.isfinite(y).all()
+    if seconds < 60:
+        assert y.tobytes() == through(x, name, seed=1, rate=rate, **how).tobytes()
+    if kind == "silence" and spec.level == "kept":
+        assert not y.any()
+    before, after = active_level_db(x, rate), active_level_db(y, rate)
+    if spec.level == "kept" and before is not None and name != "control_reverse":
+        assert after == pytest.approx(before, abs=0.5 if name == "control_noise" else 0.1)
+    if kind == "beyond" and name.startswith("codec"):
+        assert np.abs(y).max() > 1.0  # coded below full scale, and scaled back
+
+
+def test_both_channels_are_heard_before_the_change(tmp_path: Path) -> None:
+    """A transform gets the mean of the channels, at the file's own rate."""
+    left = np.array(edge("speech", 48_000, 0.5))
+    right = np.zeros_like(left)
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, np.stack([left, right], axis=1), 48_000, subtype="FLOAT")
+    heard = decode(AudioRef(str(path), "", transforms=(Transform("telephone", {}),)), 48_000)
+    np.testing.assert_allclose(heard, through(left / 2, "telephone", rate=48_000), atol=1e-6)
 
 
 def test_controls() -> None:

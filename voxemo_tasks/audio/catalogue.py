@@ -18,6 +18,16 @@ SPEAKER_F0 = Parameter(
     unit="Hz",
 )
 
+PSOLA = Parameter(
+    "psola",
+    "revision of the resynthesis; it goes up when the sound changes, and is not for choosing",
+    "integer",
+    low=2,
+    high=2,
+    default=2,
+    revision=True,
+)
+
 
 def _factor(low: float, high: float, meaning: str, required: bool = True) -> Parameter:
     return Parameter("factor", meaning, low=low, high=high, required=required)
@@ -47,6 +57,7 @@ _ALL = (
             _factor(0.7, 1.5, "new F0 over old", required=False),
             Parameter("semitones", "new F0 against old", low=-6.17, high=7.01, unit="st"),
             SPEAKER_F0,
+            PSOLA,
         ),
         one_of=("factor", "semitones"),
     ),
@@ -54,13 +65,13 @@ _ALL = (
         "prosody_range",
         "F0 excursions about their mean (in log F0) wider or flatter (PSOLA)",
         "prosody",
-        (_factor(0.0, 2.0, "new deviation from the mean log F0 over old"), SPEAKER_F0),
+        (_factor(0.0, 2.0, "new deviation from the mean log F0 over old"), SPEAKER_F0, PSOLA),
     ),
     TransformSpec(
         "prosody_rate",
         "speaking rate, F0 and formants kept (PSOLA)",
         "prosody",
-        (_factor(0.7, 1.4, "new rate over old; above 1 is faster"), SPEAKER_F0),
+        (_factor(0.7, 1.4, "new rate over old; above 1 is faster"), SPEAKER_F0, PSOLA),
         length="changed",
     ),
     TransformSpec(
@@ -80,7 +91,7 @@ _ALL = (
         "prosody_sham",
         "analysis and resynthesis with a dose of zero (control of the PSOLA changes)",
         "prosody",
-        (SPEAKER_F0,),
+        (SPEAKER_F0, PSOLA),
     ),
     TransformSpec(
         "prosody_round_trip",
@@ -96,6 +107,7 @@ _ALL = (
             ),
             _factor(0.5, 2.0, "dose of the first of the two, within the limits of that change"),
             SPEAKER_F0,
+            PSOLA,
         ),
     ),
     TransformSpec(
@@ -279,6 +291,7 @@ _ALL = (
             Parameter("pitch", "1: one F0 throughout", "integer", low=0, high=1, default=1),
             Parameter("energy", "1: an even dB envelope", "integer", low=0, high=1, default=1),
             SPEAKER_F0,
+            PSOLA,
         ),
     ),
     TransformSpec("control_reverse", "time-reversed", "controls"),

@@ -7,21 +7,41 @@ reported (attrition).
 
 Measures
 --------
-f0_ratio        exp of the mean difference in log F0, over frames voiced in both
+f0_ratio        exp of the mean difference between the log F0 found and the old one, over frames
+                voiced in both; where the range was to change, between it and what the old one should
+                have become about the mean of all voiced frames. The frames that are voiced in both
+                may have another mean, and this is no drift
 range_ratio     standard deviation of log F0, new over old, over the same frames
 duration_ratio  samples, new over old
 level_db        active speech level (ITU-T P.56), new less old
-voiced_change   share of voiced frames, new less old
+voiced_change   share of frames that became voiced, or (negative) that ceased to be, whichever is
+                more. A frame ceases to be voiced if the autocorrelation at its period was at least
+                0.45 (Praat's threshold) and is below 0.3; it becomes voiced the other way round
 formants        for each of F1, F2, F3 the median over those frames of new over old, from linear
                 prediction (autocorrelation, Hann window of 30 ms, order 12 at 10 to 11 kHz, lag
-                window of 120 Hz against the pull of single harmonics). For voices above about
-                250 Hz F1 cannot be told from a harmonic, and some sound changes fail on it
+                window of 120 Hz, or of half the higher F0 if that is more, against the pull of single
+                harmonics). Only frames count in which the formant is at least twice the higher F0,
+                and where these are less than half of all the ratio is ``None`` and not judged
 contour_ratio   standard deviation of the dB envelope over speech, new over old
 
 Frames whose F0 ratio is more than 0.4 octaves from the median ratio (after what the range asked for
 explains) are tracking errors in one of the two clips and are left out of ``f0_ratio`` and
 ``range_ratio``. Their share is ``outliers``; a clip with more than 20 % of them fails, because then
 one does not know which of the two is wrong.
+
+What the check itself gets wrong
+--------------------------------
+Measured on synthetic vowels that were made anew with the F0 wanted, formants and voicing exactly as
+before (``tests/audio``; median F0 90 to 400 Hz, 2 and 4 semitones up and down, 288 pairs):
+
+* 1 of 288 fails. The largest error of F1 is 0.6 % at 90 Hz, 4 % at 160, 6 % at 210, 7 % at 260; above,
+  F1 lies too near the first harmonics, and in nine clips of ten it is not judged. An estimate of F1
+  in all frames and with a lag window of 120 Hz fails 26 of 64 ideal changes at 320 and 400 Hz.
+* Formants that all move by 8 % are found in 100 % up to 260 Hz, 98 % at 320, 94 % at 400 (F2 and F3
+  are judged there); by 12 % in all.
+* Voicing moves by at most 0.044 at 90 Hz and 0.018 above. Counted at one threshold, an ideal change
+  of -4 semitones takes 0.033 of the frames away on average at 90 Hz, because a lower floor means a
+  longer window.
 """
 
 from __future__ import annotations
@@ -37,7 +57,7 @@ from ..errors import OptionError
 from ..records import Json, Transform
 from .catalogue import TRANSFORM_SPECS
 from .levels import active_level_db
-from .pitch import PitchTrack, track_pitch
+from .pitch import VOICING, PitchTrack, track_pitch
 from .prosody import contour_spread, envelope
 
 Floats = NDArray[np.float64]
@@ -50,7 +70,10 @@ FORMANTS, VOICED, OUTLIERS = 0.06, 0.05, 0.2
 _OUTLIER_OCTAVES = 0.4
 _FEWEST_FRAMES = 10
 _LPC_HZ, _LPC_ORDER, _LPC_WINDOW_S = 10_000, 12, 0.03
-_LAG_WINDOW_HZ = 120.0
+_LAG_WINDOW_HZ, _LAG_WINDOW_F0 = 120.0, 0.5  # the wider of the two: fixed, and times F0
+_RESOLVED = 2.0  # F1 over F0 from which F1 can be told from a harmonic
+_SHARE_RESOLVED = 0.5  # of the frames, without which nothing is said of a formant
+_LEAST_VOICED = 0.3  # autocorrelation below which a frame that was voiced is no longer
 _FORMANT_HZ = (150.0, 4500.0)
 _WIDEST_BAND_HZ = 600.0
 
@@ -198,17 +221,19 @@ def check_manipulation(
     # A livelier envelope makes faint speech fainter, and it is no less voiced for that.
     silence = 0.03 if target.contour_ratio is None else 0.0
     stretch = 1.0 if target.range_ratio is None else target.range_ratio
-    old = track_pitch(original, rate, silence=silence)
-    new = track_pitch(changed, rate, widened=max(1.0, stretch), silence=silence)
+    old, old_loosely = _tracks(original, rate, 1.0, silence)
+    new, new_loosely = _tracks(changed, rate, max(1.0, stretch), silence)
     duration = len(changed) / len(original)
     times = np.asarray(np.arange(len(old.f0_hz)) * old.hop_s, dtype=np.float64)
     pairs = _Pairs.of(old, new, times, duration, stretch)
-    formants = _formant_ratios(original, changed, rate, pairs, duration)
+    formant_ratios = _formant_ratios(original, changed, rate, pairs, duration)
     levels = active_level_db(original, rate), active_level_db(changed, rate)
     level = None if None in levels else float(levels[1]) - float(levels[0])  # type: ignore[arg-type]
     contour = _contour_ratio(original, changed, rate)
-    voiced_change = new.voiced_fraction - old.voiced_fraction
-    worst = max((abs(r - 1.0) for r in formants if r is not None), default=None)
+    lost = float((old.voiced & (new_loosely.at(times * duration) == 0)).mean())
+    gained = float((~old_loosely.voiced & (new.at(times * duration) > 0)).mean())
+    voiced_change = gained if gained > lost else -lost
+    worst = max((abs(r - 1.0) for r in formant_ratios if r is not None), default=None)
     shifting = target.f0_ratio != 1.0
     octaves = None if pairs.ratio is None else abs(math.log2(pairs.ratio / target.f0_ratio))
     drift = None if pairs.ratio is None else abs(pairs.ratio / target.f0_ratio - 1.0)
@@ -245,11 +270,21 @@ def check_manipulation(
         level_db=level,
         voiced_fraction=old.voiced_fraction,
         voiced_change=voiced_change,
-        formant_ratios=formants,
+        formant_ratios=formant_ratios,
         contour_ratio=contour,
         frames=len(pairs.times),
         outliers=pairs.outliers,
         criteria=tuple(criteria),
+    )
+
+
+def _tracks(
+    samples: Samples, rate: int, widened: float, silence: float
+) -> tuple[PitchTrack, PitchTrack]:
+    """F0 with the usual threshold of voicing, and with the lowest one."""
+    return tuple(  # type: ignore[return-value]
+        track_pitch(samples, rate, widened=widened, silence=silence, voicing=voicing)
+        for voicing in (VOICING, _LEAST_VOICED)
     )
 
 
@@ -290,9 +325,11 @@ def _criterion(
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Frames voiced in both clips: their times in the original, and what F0 did there."""
+    """Frames voiced in both clips: times in the original, F0 in both, and what it did there."""
 
     times: Floats
+    before_hz: Floats
+    after_hz: Floats
     ratio: float | None
     range_ratio: float | None
     outliers: float | None
@@ -303,16 +340,21 @@ class _Pairs:
     ) -> _Pairs:
         after = new.at(times * duration)
         both = (old.f0_hz > 0) & (after > 0)
-        if int(both.sum()) < _FEWEST_FRAMES:
-            return cls(times[both], None, None, None)
-        before_log, after_log = np.log(old.f0_hz[both]), np.log(after[both])
+        before_hz, after_hz = old.f0_hz[both], after[both]
+        centre = old.mean_log_hz
+        if int(both.sum()) < _FEWEST_FRAMES or centre is None:
+            return cls(times[both], before_hz, after_hz, None, None, None)
+        before_log, after_log = np.log(before_hz), np.log(after_hz)
         change = after_log - before_log
-        excess = change - (stretch - 1.0) * before_log
+        # About the centre of all frames: those that are voiced in both may have another one.
+        excess = change - (stretch - 1.0) * (before_log - centre)
         sound = np.abs(excess - np.median(excess)) <= _OUTLIER_OCTAVES * math.log(2.0)
         spread = float(before_log[sound].std())
         return cls(
             times[both],
-            math.exp(float(change[sound].mean())),
+            before_hz,
+            after_hz,
+            math.exp(float(excess[sound].mean())),
             float(after_log[sound].std()) / spread if spread > 0 else None,
             float(1.0 - sound.mean()),
         )
@@ -323,21 +365,33 @@ def _formant_ratios(
 ) -> tuple[float | None, float | None, float | None]:
     if len(pairs.times) < _FEWEST_FRAMES:
         return None, None, None
-    old = formants(original, rate, pairs.times)
-    new = formants(changed, rate, pairs.times * duration)
+    higher = np.maximum(pairs.before_hz, pairs.after_hz)
+    old = formants(original, rate, pairs.times, _LAG_WINDOW_F0 * higher)
+    new = formants(changed, rate, pairs.times * duration, _LAG_WINDOW_F0 * higher)
+    fewest = max(_FEWEST_FRAMES, _SHARE_RESOLVED * len(pairs.times))
     found: list[float | None] = []
     for k in range(3):
         ratio = new[:, k] / old[:, k]
-        ratio = ratio[np.isfinite(ratio)]
-        found.append(float(np.median(ratio)) if len(ratio) >= _FEWEST_FRAMES else None)
+        resolved = np.isfinite(ratio) & (old[:, k] * new[:, k] >= np.square(_RESOLVED * higher))
+        enough = int(resolved.sum()) >= fewest
+        found.append(float(np.median(ratio[resolved])) if enough else None)
     return found[0], found[1], found[2]
 
 
-def formants(samples: Samples, rate: int, times_s: Floats) -> Floats:
+def formants(
+    samples: Samples, rate: int, times_s: Floats, smoothing_hz: Floats | float = _LAG_WINDOW_HZ
+) -> Floats:
     """F1, F2 and F3 in Hz at given times, from linear prediction.
 
-    The three lowest resonances between 150 and 4500 Hz that are less than 600 Hz wide, from the
-    roots of the prediction polynomial.
+    The three lowest resonances between 150 and 4500 Hz that are less than 600 Hz wide (more by twice
+    what the smoothing exceeds 120 Hz by), from the roots of the prediction polynomial.
+
+    Args:
+        samples: Mono, shape ``(n,)``.
+        rate: Sampling rate in Hz.
+        times_s: Where, shape ``(times,)``.
+        smoothing_hz: Standard deviation of the Gaussian that smooths the spectrum, at least 120 Hz;
+            one, or one for each time.
 
     Returns:
         Shape ``(times, 3)``; NaN where fewer than three were found, and near the clip's ends.
@@ -359,26 +413,29 @@ def formants(samples: Samples, rate: int, times_s: Floats) -> Floats:
         return out
     inside = np.flatnonzero((starts >= 0) & (starts <= len(x) - width))
     frames = np.lib.stride_tricks.sliding_window_view(x, width)[starts[inside]]
-    predictors = _lpc(frames * np.hanning(width), at_rate)
+    smooth = np.maximum(np.broadcast_to(smoothing_hz, starts.shape)[inside], _LAG_WINDOW_HZ)
+    predictors = _lpc(frames * np.hanning(width), at_rate, smooth)
     companion = np.zeros((len(inside), _LPC_ORDER, _LPC_ORDER))
     companion[:, 0] = predictors
     companion[:, np.arange(1, _LPC_ORDER), np.arange(_LPC_ORDER - 1)] = 1.0
     roots = np.linalg.eigvals(companion)
     hz = np.angle(roots) * at_rate / (2 * np.pi)
     band = -np.log(np.maximum(np.abs(roots), 1e-9)) * at_rate / np.pi
-    usable = (hz > _FORMANT_HZ[0]) & (hz < _FORMANT_HZ[1]) & (band < _WIDEST_BAND_HZ)
+    widest = _WIDEST_BAND_HZ + 2.0 * (smooth - _LAG_WINDOW_HZ)
+    usable = (hz > _FORMANT_HZ[0]) & (hz < _FORMANT_HZ[1]) & (band < widest[:, None])
     lowest = np.sort(np.where(usable, hz, np.inf), axis=1)[:, :3]
     out[inside] = np.where(np.isfinite(lowest), lowest, np.nan)
     return out
 
 
-def _lpc(frames: Floats, rate: float) -> Floats:
+def _lpc(frames: Floats, rate: float, smoothing_hz: Floats) -> Floats:
     """Predictor coefficients of each frame (autocorrelation method), shape (frames, order)."""
     width = frames.shape[1]
     r = np.stack(
         [(frames[:, : width - k] * frames[:, k:]).sum(axis=1) for k in range(_LPC_ORDER + 1)], 1
     )
     r[:, 0] = r[:, 0] * (1.0 + 1e-6) + 1e-12  # so that silence has a solution
-    r *= np.exp(-0.5 * np.square(2 * np.pi * _LAG_WINDOW_HZ / rate * np.arange(_LPC_ORDER + 1)))
+    turns = smoothing_hz[:, None] / rate * np.arange(_LPC_ORDER + 1)
+    r *= np.exp(-0.5 * np.square(2 * np.pi * turns))
     lag = np.abs(np.subtract.outer(np.arange(_LPC_ORDER), np.arange(_LPC_ORDER)))
     return np.asarray(np.linalg.solve(r[:, lag], r[:, 1:, None])[..., 0])

@@ -27,6 +27,8 @@ class Parameter:
         default: Taken where it is not given; ``None``: there is none.
         required: Whether it must be given.
         choices: The texts allowed; empty: any.
+        revision: It only tells which state of the code makes the sound, so that replies to another
+            state's are not taken for replies to this one's; the code itself is not told.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Parameter:
     default: Value | None = None
     required: bool = False
     choices: tuple[str, ...] = ()
+    revision: bool = False
 
     @property
     def allowed(self) -> str:

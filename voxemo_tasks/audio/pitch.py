@@ -31,7 +31,9 @@ WIDEST_HZ = (50.0, 700.0)
 LOWEST_HZ = 25.0
 """No floor is lower: its window would be longer than most syllables."""
 
-_VOICING = 0.45
+VOICING = 0.45
+"""Autocorrelation at the period from which a frame is voiced."""
+
 _OCTAVE_COST, _OCTAVE_JUMP, _VOICING_JUMP = 0.01, 0.35, 0.14
 _CANDIDATES = 6
 _ENOUGH_HZ = 14_000  # of sampling rate; above twice this the signal is decimated first
@@ -96,6 +98,7 @@ def track_pitch(
     hop_s: float = 0.005,
     widened: float = 1.0,
     silence: float = 0.03,
+    voicing: float = VOICING,
 ) -> PitchTrack:
     """The F0 of a clip of one speaker.
 
@@ -108,6 +111,7 @@ def track_pitch(
             whose F0 range has been widened.
         silence: Frames whose peak is below this share of the clip's count as unvoiced; 0 leaves the
             decision to periodicity alone.
+        voicing: Autocorrelation at the period, in (0, 1), that a frame needs to be voiced.
 
     Returns:
         The track: ``floor(n / rate / hop_s) + 1`` frames. All are unvoiced for silence, noise, and
@@ -137,26 +141,40 @@ def track_pitch(
     frames = int(len(samples) / rate / hop_s + 1e-9) + 1
     if median_hz is None:
         coarse = 2 * hop_s
-        first = _track(x, at_rate, *WIDEST_HZ, coarse, (frames + 1) // 2, silence)
+        first = _track(x, at_rate, *WIDEST_HZ, coarse, (frames + 1) // 2, silence, voicing)
         median_hz = first.median_hz
         if median_hz is None:
             return PitchTrack(np.zeros(frames), hop_s, *WIDEST_HZ)
     floor = max(FLOOR_OF_MEDIAN**widened * median_hz, LOWEST_HZ)
     ceiling = CEILING_OF_MEDIAN**widened * median_hz
-    return _track(x, at_rate, floor, min(ceiling, at_rate / 5), hop_s, frames, silence)
+    return _track(x, at_rate, floor, min(ceiling, at_rate / 5), hop_s, frames, silence, voicing)
 
 
 def _track(
-    x: Floats, rate: float, floor: float, ceiling: float, hop_s: float, frames: int, silence: float
+    x: Floats,
+    rate: float,
+    floor: float,
+    ceiling: float,
+    hop_s: float,
+    frames: int,
+    silence: float,
+    voicing: float,
 ) -> PitchTrack:
-    frequency, strength = _candidates(x, rate, floor, ceiling, hop_s, frames, silence)
+    frequency, strength = _candidates(x, rate, floor, ceiling, hop_s, frames, silence, voicing)
     path = _best_path(frequency, strength, hop_s)
     f0 = frequency[np.arange(frames), path]
     return PitchTrack(f0, hop_s, floor, ceiling)
 
 
 def _candidates(
-    x: Floats, rate: float, floor: float, ceiling: float, hop_s: float, frames: int, silence: float
+    x: Floats,
+    rate: float,
+    floor: float,
+    ceiling: float,
+    hop_s: float,
+    frames: int,
+    silence: float,
+    voicing: float,
 ) -> tuple[Floats, Floats]:
     """(frequency, strength), each of shape (frames, 1 + candidates); column 0 is "unvoiced"."""
     width = 2 * int(1.5 * rate / floor)
@@ -176,7 +194,7 @@ def _candidates(
     views = np.lib.stride_tricks.sliding_window_view(padded, width)
     frequency = np.zeros((frames, 1 + _CANDIDATES))
     strength = np.full((frames, 1 + _CANDIDATES), -np.inf)
-    strength[:, 0] = _VOICING + 2.0
+    strength[:, 0] = voicing + 2.0
     if loudest == 0.0:
         return frequency, strength
     for begin in range(0, frames, _CHUNK):
@@ -185,15 +203,15 @@ def _candidates(
         # The mean under the window: what is left of rumble would count as likeness at every lag.
         frame = frame - (frame @ window / window.sum())[:, None]
         local = np.abs(frame[:, width // 2 - half : width // 2 + half]).max(axis=1)
-        quiet = 2.0 - (local / loudest) * (1.0 + _VOICING) / max(silence, 1e-9)
-        strength[part, 0] = _VOICING + np.maximum(0.0, quiet)
+        quiet = 2.0 - (local / loudest) * (1.0 + voicing) / max(silence, 1e-9)
+        strength[part, 0] = voicing + np.maximum(0.0, quiet)
         spectrum = fft.rfft((frame * window).astype(np.float32), size, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
         r = fft.irfft(power, size, axis=1)[:, : high + 2].astype(np.float64)
         r /= np.maximum(r[:, :1], 1e-20) * of_window
         middle = r[:, low : high + 1]
         peak = (middle > r[:, low - 1 : high]) & (middle >= r[:, low + 1 : high + 2])
-        score = np.where(peak & (middle > 0.3 * _VOICING), middle - bonus, -np.inf)
+        score = np.where(peak & (middle > 0.3 * voicing), middle - bonus, -np.inf)
         wanted = min(_CANDIDATES, score.shape[1])
         best = np.argpartition(-score, wanted - 1, axis=1)[:, :wanted]
         row = np.arange(len(r))[:, None]

@@ -160,7 +160,8 @@ def prosody_round_trip(
     if op == "range":
         there = _changed(samples, rate, track, _ranged(track, factor))
         again = track_pitch(there, rate, median)
-        return _changed(there, rate, again, _ranged(again, 1.0 / factor))
+        # About the same centre: that of what is found voiced there may be another one.
+        return _changed(there, rate, again, _ranged(track, 1.0 / factor))
     there = _changed(samples, rate, track, speed=factor)
     back = _changed(there, rate, track_pitch(there, rate, median), speed=1.0 / factor)
     length = len(samples)  # two roundings may differ by a sample

@@ -27,6 +27,9 @@ def _function(spec: TransformSpec) -> Function:
         samples: Samples, rate: int, parameters: Mapping[str, float | int | str], seed: int
     ) -> Samples:
         values: dict[str, Value] = spec.resolve(parameters)
+        for parameter in spec.parameters:
+            if parameter.revision:
+                del values[parameter.name]
         if spec.seeded:
             values["seed"] = seed
         module = importlib.import_module(f"{__package__}.{spec.module}")
