@@ -15,12 +15,12 @@ from scipy import stats
 from voxemo_tasks.errors import OptionError
 from voxemo_tasks.metrics.brier import brier_decomposition, classwise, reliability_diagram
 from voxemo_tasks.metrics.calibration import (
-    cluster_index,
     equal_mass_bins,
     l2_error,
     signed_gap,
     standard_error,
 )
+from voxemo_tasks.metrics.clusters import cluster_codes
 from voxemo_tasks.metrics.confidence import soft_hits, top_weights
 from voxemo_tasks.metrics.group_calibration import calibration_by_group, worst_cell
 from voxemo_tasks.metrics.ranking import auroc, ranking
@@ -486,8 +486,11 @@ def test_worst_cell():
 
 
 def test_cluster_numbers():
-    assert cluster_index(["b", "a", "b"], 3).tolist() == [0, 1, 0]
-    assert cluster_index(None, 2).tolist() == [0, 1]
+    assert cluster_codes(["b", "a", "b"], 3, "by_appearance").tolist() == [0, 1, 0]
+    assert cluster_codes(["b", "a", "b"], 3).tolist() == [1, 0, 1]
+    assert cluster_codes(None, 2).tolist() == [0, 1]
+    with pytest.raises(OptionError, match="2 clusters for 3 items"):
+        cluster_codes(["b", "a"], 3)
 
 
 half = np.array([0.5, 0.5])
