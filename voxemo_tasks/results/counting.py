@@ -209,6 +209,33 @@ class Tally:
         counts = np.bincount(flat[kept], minlength=n * p * (c + 1)).reshape(n, p, c + 1)
         return counts.sum(axis=1), counts
 
+    @cached_property
+    def mean_shares(self) -> Floats | None:
+        """Shares ``(N, C + 1)`` of the scored utterances, mean over their replies; the last is outside.
+
+        A reply without shares (``I think sad``) is a share of 1 on its answer or on no answer; one
+        that failed on our side is none.
+        ``None`` where no reply gave any.
+        """
+        if not len(self.shares):
+            return None
+        c = len(self.labels)
+        rows = np.zeros((len(self.outcome), c + 1))
+        rows[np.arange(len(rows)), np.minimum(self.outcome, c)] = 1
+        inside, outside = self.shares[:, :c], self.shares[:, c:]
+        whole = inside.sum(axis=1, keepdims=True)
+        # A likelihood's shares are divided by their sum; what lies outside the menu comes back in.
+        inside = np.where(np.abs(whole - 1) < 1e-9, inside * (1 - outside), inside)
+        rows[self.shares_of, :c] = inside
+        rows[self.shares_of, c] = np.maximum(0.0, 1 - inside.sum(axis=1))
+        at = self.place[self.of_reply]
+        kept = (at >= 0) & ~self.ours
+        n = len(self.scored)
+        total = np.stack([np.bincount(at[kept], column[kept], n) for column in rows.T], axis=1)
+        count = np.bincount(at[kept], minlength=n)
+        mean: Floats = total / np.maximum(count, 1)[:, None]
+        return mean
+
     def confusion(self) -> Confusion:
         """Pooled counts of gold against answer."""
         return Confusion.from_pairs(self.labels, *self._pairs(self.scored))

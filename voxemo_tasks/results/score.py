@@ -45,7 +45,7 @@ from .counting import AskedTask, Tally, collect, read_task
 from .probes.block import Takers, probes_block, read_stimuli
 from .probes.conditions import why_no_headline
 from .sensitivity import StoredReply, sensitivity
-from .soft import Gold, gold_of, shares_of, soft_block, source_of
+from .soft import Gold, given_shares, gold_of, soft_block
 
 SEED = 20260501
 SYNTHETIC = "synthetic, not a result"
@@ -374,8 +374,7 @@ def _choices(
 def _calibrated(
     header: Json, tally: Tally, gold: Gold | None, keys: Sequence[str], seed: int
 ) -> m.Calibration | None:
-    source = source_of(header, tally)
-    given = shares_of(tally) if source in ("likelihood", "verbalised", "replayed") else None
+    given = given_shares(header, tally)
     if gold is not None:
         target, places, votes = "votes", gold.places, gold.votes.counts
     else:
