@@ -6,9 +6,7 @@ there are errors, and an utterance without a gold label is left out and counted.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +16,7 @@ from typing import Any
 
 from .. import __version__, registry
 from ..errors import OptionError, StoreError, UnknownNameError
-from ..home import write_atomically
+from ..home import DOCUMENTS, write_json_lines
 from ..labels import DIMENSIONS, LabelSet
 from ..records import Json, Response, digest_of
 from ..specs import StructuredSpec
@@ -44,8 +42,6 @@ PREDICTED = ("reply", *(f"predicted_{name}" for name in DIMENSIONS))
 FIELDS = ("utterance", *PREDICTED, *GOLD, *DESCRIBING, "prompt", "sample")
 SHARE = "p."
 """``p.LABEL=COLUMN`` maps a column of probabilities."""
-
-SCHEMA = "voxemo-documents/1"
 
 
 @dataclass
@@ -159,12 +155,8 @@ def import_predictions(
     header = _header(task, plan, rows, file)
     documents = [header, *rows.documents.values()]
     digest = digest_of(documents)
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as stream:
-        for line in documents:
-            stream.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
     with RunStore(out, fingerprint, synthetic=False) as store:
-        write_atomically(store.folder / "documents" / f"{digest}.jsonl.gz", buffer.getvalue())
+        write_json_lines(store.folder / "documents" / f"{digest}.jsonl.gz", documents)
         written: list[Response] = []
         for (utterance, prompt), samples in rows.replies.items():
             key = digest_of([fingerprint, task, utterance, prompt])
@@ -430,7 +422,7 @@ def _header(task: str, plan: _Plan, rows: _Rows, file: Path) -> Json:
     samples = max((len(several) for several in rows.replies.values()), default=1)
     prompts = list(dict.fromkeys(prompt for _, prompt in rows.replies))
     return {
-        "schema": SCHEMA,
+        "schema": DOCUMENTS,
         "task": task,
         "tier": "imported",
         "corpus": {"id": task, "name": file.name, "synthetic": False},

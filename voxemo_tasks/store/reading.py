@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import StoreError
+from ..home import DOCUMENTS
 from ..records import Json, Response
 
 RUN_FILE = "run.json"
@@ -194,7 +195,7 @@ def read_documents(path: Path) -> tuple[Json, list[Json]]:
         ) from error
     except (OSError, ValueError, EOFError) as error:
         raise StoreError(f"{path} is damaged ({error}); run again to write it anew") from error
-    if not rows or rows[0].get("schema") != "voxemo-documents/1":
+    if not rows or rows[0].get("schema") != DOCUMENTS:
         raise StoreError(f"{path} is not a documents file of this version")
     return rows[0], rows[1:]
 

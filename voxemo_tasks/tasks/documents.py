@@ -7,10 +7,7 @@ named by its digest. Backends copy it into the run folder unread.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +15,7 @@ from typing import Any
 
 from ..corpora import Manifest, Prepared
 from ..errors import OptionError
-from ..home import home, write_atomically
+from ..home import DOCUMENTS, home, write_json_lines
 from ..labels import LabelSet, voted
 from ..records import Json, Split, Utterance, digest_of
 from ..specs import CorpusCard
@@ -27,7 +24,6 @@ from .options import RunOptions
 from .pairs import Pairs, read_pairs
 from .shots import Shots
 
-SCHEMA = "voxemo-documents/1"
 LOSO = "loso"
 """A protocol that every corpus with speakers has: leave one speaker out."""
 
@@ -306,16 +302,12 @@ def write_documents(header: Json, documents: Documents) -> tuple[Path, str]:
         StoreError: Where it cannot be written.
     """
     rows = [{k: v for k, v in doc.items() if k not in UNWRITTEN} for doc in documents]
-    head = {"schema": SCHEMA, **header, "n_utterances": len(rows)}
+    head = {"schema": DOCUMENTS, **header, "n_utterances": len(rows)}
     lines = [head, *rows]
     digest = digest_of(lines)
     path = home() / "documents" / f"{digest}.jsonl.gz"
     if not path.exists():
-        buffer = io.BytesIO()
-        with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as stream:
-            for line in lines:
-                stream.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-        write_atomically(path, buffer.getvalue())
+        write_json_lines(path, lines)
     return path, digest
 
 
