@@ -190,6 +190,7 @@ def test_what_was_asked_for_is_repeated(tmp_path: Path) -> None:
         "sessions": [],
         "seed": 7,
         "multiverse": False,
+        "transcript_baseline": None,
     }
     assert verify_results(path).holds
     rewrite(path, lambda data: data["scoring"].update(seed=8))

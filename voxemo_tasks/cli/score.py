@@ -40,6 +40,13 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="do not read the replies in every other way (faster)",
     )
+    parser.add_argument(
+        "--transcript-baseline",
+        type=Path,
+        metavar="RUN",
+        help="run folder (or sample log) of a system that was given the words and no sound: its rates "
+        "on the same utterances, and the difference (default: the run's own control transcript_only)",
+    )
     add_flags(parser)
     parser.set_defaults(func=score)
 
@@ -50,6 +57,9 @@ def score(args: argparse.Namespace) -> int:
 
         raise OptionError("--out takes the results of one run; give one RUN, or leave --out away")
     scored: dict[str, Results] = {}
+    words = None
+    if args.transcript_baseline is not None:
+        words = as_run(args.transcript_baseline, args.labels)
     for given in args.runs:
         folder = as_run(given, args.labels)
         results = score_run(
@@ -58,6 +68,7 @@ def score(args: argparse.Namespace) -> int:
             by=None if args.by is None else [key.strip() for key in args.by.split(",")],
             seed=args.seed,
             multiverse=not args.no_sensitivity,
+            transcript_baseline=words,
         )
         results = held(results, args.prereg, args.departures, "no results were written")
         scored[str(folder)] = results

@@ -86,12 +86,12 @@ def rate(
 ) -> m.Rate:
     """A hard rate under both policies, with its bounds."""
     worst, best = bounds(confusion, name)
-    strict = _number(name, confusion, clusters, cluster, "strict", seed)
-    answered = _number(name, confusion, clusters, cluster, "answered", seed)
+    strict = number(name, confusion, clusters, cluster, "strict", seed)
+    answered = number(name, confusion, clusters, cluster, "answered", seed)
     return m.Rate(strict=strict, answered=answered, worst=worst, best=best)
 
 
-def _number(
+def number(
     name: str,
     confusion: Confusion,
     clusters: list[Confusion],
@@ -99,6 +99,7 @@ def _number(
     policy: Policy,
     seed: int,
 ) -> m.Number:
+    """A hard rate under one policy, with its interval over the clusters whose counts are given."""
     interval = bootstrap_interval(clusters, name, policy=policy, replicates=REPLICATES, seed=seed)
     return m.Number(
         value=HARD_METRICS[name](confusion, policy),

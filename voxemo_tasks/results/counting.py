@@ -274,6 +274,18 @@ class Tally:
         return places, np.array(rows, dtype=np.int64).reshape(shape)
 
 
+def asked_by_task(run: RunData, sessions: Iterable[str] | None = None) -> dict[str, list[Asked]]:
+    """Task → its questions, oldest session first; of these sessions where they asked any."""
+    chosen = set(sessions or ())
+    by_task: dict[str, list[Asked]] = {}
+    for row in sorted(run.asked, key=lambda r: r.session):
+        by_task.setdefault(row.task, []).append(row)
+    return {
+        task: [row for row in rows if row.session in chosen] or rows
+        for task, rows in by_task.items()
+    }
+
+
 def choose_verbalizer(header: Json, override: str | None) -> tuple[AnyVerbalizer, Json]:
     """The verbalizer to read with, and its identity for the results.
 

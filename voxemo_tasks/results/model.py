@@ -379,6 +379,31 @@ class Calibration(Model):
     temperature: list[TemperatureFit]
 
 
+class AgainstWords(Model):
+    """A hard rate beside that of the words alone, on the utterances that both have."""
+
+    own: Number
+    baseline: Number
+    difference: Value = Field(description="Own less baseline, paired: the same speakers redrawn.")
+
+
+class TranscriptBaseline(Model):
+    """A system that was given the words and no sound, on the same utterances."""
+
+    source: Literal["run", "control"] = Field(
+        description="run: another run folder; control: the run's own condition transcript_only."
+    )
+    task: str
+    condition: str
+    model: dict[str, Any] = Field(description="Fingerprint of the model that answered.")
+    fingerprint_sha256: str
+    verbalizer: dict[str, Any]
+    documents_sha256: str
+    n: int = Field(description="Utterances that both sides scored, with a gold label.")
+    n_without_baseline: int = Field(description="Utterances with a gold label that are left out.")
+    hard: dict[str, dict[str, AgainstWords]] = Field(description="Rate → policy → both sides.")
+
+
 class Pooled(Model):
     """Tasks with the same menu, their counts added up."""
 
@@ -502,6 +527,9 @@ class TaskResult(Model):
     baselines: dict[str, dict[str, float | None]] = Field(
         description="chance (uniform over the menu) and majority → rate → value."
     )
+    transcript_baseline: TranscriptBaseline | None = Field(
+        default=None, description="Null where none was given and no control was asked."
+    )
     with_choices: dict[str, WithChoices] = Field(default_factory=dict)
     prompt_sensitivity: PromptSensitivity | None = None
     groups: dict[str, Groups] = Field(default_factory=dict)
@@ -536,6 +564,13 @@ class Session(Model):
     engine: dict[str, Any] = Field(default_factory=dict)
 
 
+class BaselineRun(Model):
+    """A run folder that was compared with."""
+
+    run: str = Field(description="The folder; its numbers depend on nothing else.")
+    sessions: list[str] = Field(description="Its writers then; later ones are left out again.")
+
+
 class Scoring(Model):
     """What the run folder was scored with, so that the same can be done again."""
 
@@ -544,6 +579,9 @@ class Scoring(Model):
     sessions: list[str] = Field(description="Tasks of these writers on what they asked.")
     seed: int
     multiverse: bool = Field(description="Whether the replies were read in every other way too.")
+    transcript_baseline: BaselineRun | None = Field(
+        default=None, description="The run folder of a transcript-only system."
+    )
 
 
 class Departure(Model):

@@ -14,18 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
-from ..errors import StoreError
+from ..errors import OptionError, StoreError
 from ..metrics.confusion import Confusion
 from ..metrics.gaps import rate_gaps
 from ..metrics.hard import HARD_METRICS, chance, majority
 from ..metrics.random_effects import random_effects
 from ..records import OURS, Json, Verdict
 from ..specs import AnyVerbalizer, VerbalizerSpec
-from ..store import Asked, RunData, read_run
+from ..store import RunData, read_run, writers_of
 from ..tally import FAILURE_LIMIT, read_reply, too_many_failures
 from . import judged
 from . import model as m
 from .attempts import Attempts
+from .baseline import CONTROL, Words, baseline_block, choose, control_of, read_baseline
 from .blocks import (
     REPLICATES,
     association_block,
@@ -41,7 +42,8 @@ from .blocks import (
     with_choices,
 )
 from .calibrated import MOST_SMOOTHED, calibration_block, hard_votes
-from .counting import AskedTask, Tally, collect, read_task
+from .counting import AskedTask, Tally, asked_by_task, collect, read_task
+from .probes.answers import Answers
 from .probes.block import Takers, probes_block, read_stimuli
 from .probes.conditions import why_no_headline
 from .sensitivity import StoredReply, sensitivity
@@ -83,6 +85,8 @@ def score_run(
     seed: int = SEED,
     multiverse: bool = True,
     without: Collection[str] = (),
+    transcript_baseline: Path | None = None,
+    baseline_without: Collection[str] = (),
 ) -> m.Results:
     """Score a run folder.
 
@@ -96,9 +100,13 @@ def score_run(
         seed: Of the bootstrap.
         multiverse: Read the replies in every other way too, and report what that changes.
         without: Writers to leave out, as if they had never written into the folder.
+        transcript_baseline: Run folder of a system that was given the words alone; without, the run's
+            own control is taken where it was asked.
+        baseline_without: Writers of that folder to leave out.
 
     Raises:
-        StoreError: Where the folder is no run folder, or nothing was asked in it.
+        StoreError: Where a folder is no run folder, or nothing was asked in it.
+        OptionError: Where the baseline shares no utterance with any task, or has other gold labels.
         DataRoomError: Where a verbalizer's registered bytes are not those the run was made with.
     """
     run = read_run(folder, without=without)
@@ -108,6 +116,9 @@ def score_run(
             f"{folder}: nothing was asked in this run yet, so there is nothing to score"
         )
     wanted = Wanted(verbalizer, None if by is None else tuple(by), seed, multiverse)
+    words = None
+    if transcript_baseline is not None:
+        words = read_baseline(transcript_baseline, baseline_without)
     asked = {task: read_task(run, task, by_task[task], verbalizer) for task in sorted(by_task)}
     is_judged = (folder / JUDGINGS).is_dir()
     collectors = {
@@ -126,10 +137,17 @@ def score_run(
             collectors[task].tally(),
             probing[task],
             wanted,
+            words,
         )
         for task, one in asked.items()
     }
     tasks = {task: result for task, (result, _) in scored.items()}
+    if words is not None and not any(t.transcript_baseline for t in tasks.values()):
+        raise OptionError(
+            f"--transcript-baseline: no task of {transcript_baseline} "
+            f"({', '.join(w.task for w in words)}) has the labels of a task here and a scored "
+            "utterance of it; utterances are matched by their id"
+        )
     tried = Attempts(str(folder))
     synthetic = bool(run.run.get("synthetic_model")) or any(t.notice for t in tasks.values())
     return m.Results(
@@ -162,24 +180,28 @@ def score_run(
             sessions=sorted(set(sessions or ())),
             seed=seed,
             multiverse=multiverse,
+            transcript_baseline=None
+            if transcript_baseline is None
+            else m.BaselineRun(
+                run=str(transcript_baseline.absolute()),
+                sessions=sorted(
+                    name
+                    for name in writers_of(transcript_baseline)
+                    if name not in set(baseline_without)
+                ),
+            ),
         ),
     )
 
 
-def asked_by_task(run: RunData, sessions: Iterable[str] | None = None) -> dict[str, list[Asked]]:
-    """Task → its questions, oldest session first; of these sessions where they asked any."""
-    chosen = set(sessions or ())
-    by_task: dict[str, list[Asked]] = {}
-    for row in sorted(run.asked, key=lambda r: r.session):
-        by_task.setdefault(row.task, []).append(row)
-    return {
-        task: [row for row in rows if row.session in chosen] or rows
-        for task, rows in by_task.items()
-    }
-
-
 def _score_task(
-    run: RunData, one: AskedTask, asked: int, tally: Tally, takers: Takers, wanted: Wanted
+    run: RunData,
+    one: AskedTask,
+    asked: int,
+    tally: Tally,
+    takers: Takers,
+    wanted: Wanted,
+    words: Sequence[Words] | None,
 ) -> tuple[m.TaskResult, Tally]:
     labels, header, spec, reading = one.reading.labels, one.header, one.reading.spec, one.reading
     keep = wanted.multiverse and bool(labels)
@@ -197,6 +219,8 @@ def _score_task(
         if result.judged is None:
             tried.absent["judged"] = "no judge was asked for labels"
         result = _probed(result, run, one, tally, takers, wanted.seed, tried)
+        # Nor is this: a baseline of other utterances or other gold labels is the user's to mend.
+        result = _beside_words(result, run, one, tally, takers, words, wanted.seed, tried)
     else:
         result = result.model_copy(update=_rated(tally, reading.scale, wanted, tried))
     return result.model_copy(update={"absent": tried.absent}), tally
@@ -253,6 +277,33 @@ def _probed(
     return result.model_copy(update=update)
 
 
+def _beside_words(
+    result: m.TaskResult,
+    run: RunData,
+    one: AskedTask,
+    tally: Tally,
+    takers: Takers,
+    given: Sequence[Words] | None,
+    seed: int,
+    tried: Attempts,
+) -> m.TaskResult:
+    """The result with what the words alone reach, of another run or of the run's own control."""
+    own = Answers.of(tally)
+    if given is not None:
+        words = choose(one.task, tally.labels, own, given)
+        why = "no task of the transcript baseline has these labels and any of these utterances"
+    else:
+        control = takers.collectors.get(CONTROL)
+        words = None if control is None else control_of(run, one, control.tally())
+        why = f"no transcript baseline was given, and the control {CONTROL} was not asked"
+    block = None if words is None else baseline_block(tally.labels, own, words, seed)
+    if block is None:
+        tried.absent["transcript_baseline"] = (
+            why if words is None else "no utterance with a gold label was scored on both sides"
+        )
+    return result.model_copy(update={"transcript_baseline": block})
+
+
 def _varied(tally: Tally, spec: AnyVerbalizer) -> m.Sensitivity | None:
     gold = tally.column("label")
     known = [i for i, label in enumerate(gold) if label is not None]
@@ -279,7 +330,7 @@ def _rated(
     """The blocks of a task that asked for ratings."""
     for name in ("hard", "sensitivity", "with_choices", "prompt_sensitivity", "soft"):
         tried.absent[name] = RATINGS
-    for name in ("calibration", "association", "probes"):
+    for name in ("calibration", "association", "probes", "transcript_baseline"):
         tried.absent[name] = RATINGS
     keys = group_keys(tally, wanted.by)
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .model import Judged, Rate, Results, Sensitivity, TaskResult
+from .model import Judged, Rate, Results, Sensitivity, TaskResult, TranscriptBaseline
 from .probes.lines import probe_lines
 
 COLUMNS = ("uar", "wa", "macro_f1", "weighted_f1")
@@ -75,6 +75,18 @@ def _judged(judged: Judged) -> list[str]:
     return [*lines, *(f"    no judged headline: {reason}" for reason in judged.reasons)]
 
 
+def _words(block: TranscriptBaseline) -> str:
+    """What the words alone reach, and what the sound adds."""
+    both = block.hard["uar"]["strict"]
+    reach, of = both.difference.interval, both.baseline.interval
+    whose = "its own control" if block.source == "control" else block.model.get("model")
+    added = "" if reach is None else f" [{percent(reach.low)}, {percent(reach.high)}]"
+    return (
+        f"words alone ({whose}): uar {percent(both.baseline.value)} [{percent(of.low)}, "
+        f"{percent(of.high)}] of {block.n}; the run less that {percent(both.difference.value)}{added}"
+    )
+
+
 def table_of(results: Results) -> str:
     """A row per task: strict rates in percent with 95 % intervals, coverage, chance, statuses."""
     head = ["task", "n", "coverage", *COLUMNS, "chance uar", "majority wa"]
@@ -105,6 +117,8 @@ def table_of(results: Results) -> str:
             notes.append(f"  {_varied(task.sensitivity)}")
         if task.judged is not None:
             notes += _judged(task.judged)
+        if task.transcript_baseline is not None:
+            notes.append(f"  {_words(task.transcript_baseline)}")
         if task.probes is not None:
             notes += [f"  {line}" for line in probe_lines(task.probes)]
         notes += [f"  no headline: {reason}" for reason in task.reasons]

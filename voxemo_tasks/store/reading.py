@@ -250,6 +250,11 @@ def read_run_file(folder: Path) -> Json:
     return dict(run)
 
 
+def writers_of(folder: Path) -> list[str]:
+    """Names of the writers that have a record in a run folder."""
+    return sorted(path.stem for path in (folder / "sessions").glob("*.json"))
+
+
 def read_run(folder: Path, *, without: Collection[str] = ()) -> RunData:
     """Read a run folder, also one that is being written.
 

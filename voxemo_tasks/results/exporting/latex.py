@@ -18,7 +18,7 @@ from ...metrics.paired_tests import sign_flip_test
 from ..model import Results
 from ..score import SEED
 from .pairing import Unpaired, paired
-from .values import Measured, measured, require_known
+from .values import Measured, is_rate, measured, require_known
 
 Style = Literal["brackets", "half", "none"]
 STYLES: tuple[Style, ...] = ("brackets", "half", "none")
@@ -227,8 +227,8 @@ def _notes(
     notices = dict.fromkeys(cell.task.notice for cell in cells if cell.task.notice)
     notes += [f"{escape(notice[0].upper() + notice[1:])}." for notice in notices if notice]
     metrics = dict.fromkeys(c.metric for c in columns)
-    rates = [escape(_NAMES.get(name, name)) for name in metrics if name in HARD_METRICS]
-    policies = dict.fromkeys(c.policy for c in columns if c.metric in HARD_METRICS)
+    rates = [escape(_NAMES.get(name, name)) for name in metrics if is_rate(name)]
+    policies = dict.fromkeys(c.policy for c in columns if is_rate(c.metric))
     text = f"{', '.join(rates)} in percent ({', '.join(policies)})" if rates else ""
     if style != "none":
         levels = dict.fromkeys(f"{100 * c.interval.level:g}\\,\\%" for c in cells if c.interval)

@@ -3,7 +3,8 @@
 Conventions
 -----------
 metric    a hard rate by its name (``uar``), others after their block: ``soft.jsd``,
-          ``calibration.gap``, ``valence.ccc``
+          ``calibration.gap``, ``valence.ccc``; ``words.uar`` is the transcript-only baseline's,
+          ``over_words.uar`` the difference from it
 policy    ``strict`` and ``answered`` for hard rates, the non-answer policy for soft metrics, ``""``
           where there is none
 """
@@ -70,7 +71,17 @@ class Measured:
     @property
     def is_rate(self) -> bool:
         """Whether it is a hard rate, a fraction that tables show as a percentage."""
-        return self.metric in HARD_METRICS
+        return is_rate(self.metric)
+
+
+def is_rate(metric: str) -> bool:
+    """Whether a metric is a hard rate, one of the words alone, or the difference of the two.
+
+    Example:
+        >>> is_rate("uar"), is_rate("over_words.uar"), is_rate("soft.jsd")
+        (True, True, False)
+    """
+    return metric.removeprefix("over_").removeprefix("words.") in HARD_METRICS
 
 
 def measured(
@@ -140,6 +151,7 @@ def _of_task(task: TaskResult) -> Iterator[Measured]:
                     definition=f"agreement with the annotators' votes; {task.soft.source}",
                 )
     yield from _calibration(task)
+    yield from _beside_words(task)
     for dimension, block in task.dimensional.items():
         for name, one in block.metrics.items():
             low, high = RANGES.get(name, (None, None))
@@ -148,6 +160,28 @@ def _of_task(task: TaskResult) -> Iterator[Measured]:
                 better="lowest" if name in LOWEST else "zero" if name == "bias" else "highest",
                 low=low,
                 high=high,
+            )
+
+
+def _beside_words(task: TaskResult) -> Iterator[Measured]:
+    block = task.transcript_baseline
+    if block is None:
+        return
+    about = f"transcript only, {block.condition} of {block.model.get('model')}"
+    for name, by_policy in block.hard.items():
+        for policy, both in by_policy.items():
+            words, over = both.baseline, both.difference
+            yield Measured(
+                *(task, f"words.{name}", policy, words.value, words.n, words.interval, "highest"),
+                low=0.0,
+                high=1.0,
+                definition=f"{words.method}; {about}",
+            )
+            yield Measured(
+                *(task, f"over_words.{name}", policy, over.value, over.n, over.interval, "highest"),
+                low=-1.0,
+                high=1.0,
+                definition=f"rate less that of the words alone, same utterances; {about}",
             )
 
 
