@@ -21,6 +21,7 @@ from ...errors import CorpusError
 from ...records import Utterance
 from ...specs import CorpusCard, Spec
 from ..manifest import COLUMNS, leaves_root
+from ..traces import dealt, read_traces
 from .base import Problem, audio_files_below, options, require_root, wrong_layout
 from .cells import CONVERT, splits, text
 
@@ -54,6 +55,9 @@ class Options(Spec):
     )
     encoding: str = Field(default="utf-8-sig", description="Of CSV, TSV and JSON Lines.")
     delimiter: str | None = Field(default=None, description="Of CSV and TSV; else by the ending.")
+    traces: str | None = Field(
+        default=None, description="Path of a table of time-continuous ratings below the root."
+    )
     folder: str = Field(default="", description="Folder below the root that paths are relative to.")
 
     @model_validator(mode="after")
@@ -84,6 +88,7 @@ def read(card: CorpusCard, root: Path) -> Iterator[Utterance | Problem]:
     file = _file(card, root, wanted)
     lines: dict[str, str] = {}
     named: set[str] = set()
+    windows: list[Utterance] = []
     for where, row in _rows(file, wanted, bool(card.labels)):
         utterance = _utterance(card, row, where, wanted)
         first = lines.setdefault(utterance.utterance_id, where)
@@ -93,9 +98,14 @@ def read(card: CorpusCard, root: Path) -> Iterator[Utterance | Problem]:
                 "must be unique: name a column utterance_id"
             )
         named.add(utterance.path)
-        yield utterance
+        if wanted.traces is None:
+            yield utterance
+        else:
+            windows.append(utterance)
     if not lines:
         raise CorpusError(f"{shown(file)}: has no line below its header")
+    if wanted.traces is not None:
+        yield from dealt(windows, read_traces(root / wanted.traces), wanted.traces)
     for path in audio_files_below(root):
         if isinstance(path, Problem):
             yield path
