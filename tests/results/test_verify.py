@@ -190,6 +190,7 @@ def test_what_was_asked_for_is_repeated(tmp_path: Path) -> None:
         "sessions": [],
         "seed": 7,
         "multiverse": False,
+        "annotator_delay_s": None,
         "transcript_baseline": None,
     }
     assert verify_results(path).holds

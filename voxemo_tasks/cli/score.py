@@ -47,6 +47,12 @@ def add_parser(subparsers: Any) -> None:
         help="run folder (or sample log) of a system that was given the words and no sound: its rates "
         "on the same utterances, and the difference (default: the run's own control transcript_only)",
     )
+    parser.add_argument(
+        "--annotator-delay",
+        type=float,
+        metavar="SECONDS",
+        help="take time-continuous ratings for so much earlier speech (default: the card's delay)",
+    )
     add_flags(parser)
     parser.set_defaults(func=score)
 
@@ -69,6 +75,7 @@ def score(args: argparse.Namespace) -> int:
             seed=args.seed,
             multiverse=not args.no_sensitivity,
             transcript_baseline=words,
+            annotator_delay_s=args.annotator_delay,
         )
         results = held(results, args.prereg, args.departures, "no results were written")
         scored[str(folder)] = results

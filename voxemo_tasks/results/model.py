@@ -15,6 +15,19 @@ from .basics import Value as Value
 from .probes.model import Probes
 
 
+class CrossedInterval(Model):
+    """An interval over two things that were sampled and crossed: speakers and sentences."""
+
+    interval: Interval = Field(
+        description="Method two_way: variance over speakers and over sentences, less that over both; "
+        "n_clusters is the fewer of the two, and gives the degrees of freedom."
+    )
+    n_speakers: int
+    n_sentences: int
+    n_both: int = Field(description="Combinations that occur.")
+    raised: bool = Field(description="Whether the larger one-way variance had to be taken.")
+
+
 class Number(Model):
     """A rate with what it rests on."""
 
@@ -22,6 +35,11 @@ class Number(Model):
     n: int = Field(description="Utterances in the denominator's population.")
     interval: Interval
     method: str = Field(description="How the rate is defined.")
+    crossed: CrossedInterval | None = Field(
+        default=None,
+        description="For other speakers and other sentences; null where the card does not say that "
+        "all speakers say the same ones.",
+    )
 
 
 class Rate(Model):
@@ -201,6 +219,29 @@ class Association(Model):
     agreement_answered: float | None
 
 
+class Spread(Model):
+    """Least, mean and most."""
+
+    least: float
+    mean: float
+    most: float
+
+
+class Ceiling(Model):
+    """What a prediction can reach where the gold is a mean of a few noisy ratings."""
+
+    ccc: Value = Field(description="CCC of the true score with the gold: the ceiling.")
+    ccc_one_annotator: Value = Field(description="CCC of one more annotator with the gold.")
+    ccc_limit: float | None = Field(
+        description="The highest CCC that any function of the true score reaches."
+    )
+    icc1: Value = Field(description="Reliability of one rating, one-way.")
+    icc1_mean: float | None = Field(description="Reliability of the gold.")
+    n_ratings: int
+    of_ceiling: float | None = Field(description="The model's CCC over the ceiling.")
+    reason: str | None = Field(description="Why something does not exist.")
+
+
 class Dimensional(Model):
     """Ratings on one dimension."""
 
@@ -208,14 +249,45 @@ class Dimensional(Model):
     n_answered: int
     gold_off_scale: int
     metrics: dict[str, Value]
+    ceiling: Ceiling | None = Field(
+        default=None, description="From each rater's own ratings; null in older files."
+    )
 
 
-class Spread(Model):
-    """Least, mean and most."""
+class Delay(Model):
+    """How far annotators lag behind what they hear, and who says so."""
 
-    least: float
-    mean: float
-    most: float
+    delay_s: float = Field(description="Taken off the times of every trace.")
+    chosen_by: str
+    source: str | None
+
+
+class ConversationScore(Model):
+    """Windows of one recording."""
+
+    recording: str
+    n_windows: int
+    n: int = Field(description="Windows with gold.")
+    n_answered: int = Field(description="Of these, with an answer on the scale.")
+    n_annotators: int
+    ccc: float | None
+
+
+class Continuous(Model):
+    """Windows of recordings against time-continuous annotator traces, on one dimension."""
+
+    delay: Delay
+    step_s: float
+    max_gap_s: float
+    min_annotators: int
+    min_share: float
+    n_windows: int = Field(description="Scored windows of recordings that have a trace.")
+    n_without_trace: int = Field(description="Of these, without gold: left out.")
+    n_unanswered: int = Field(description="Of those with gold, without an answer on the scale.")
+    annotators: Spread
+    metrics: dict[str, Value] = Field(description="All windows pooled; recordings redrawn.")
+    mean_ccc: Value = Field(description="Mean over recordings; n is how many have one.")
+    conversations: list[ConversationScore]
 
 
 class SoftValue(Model):
@@ -538,6 +610,9 @@ class TaskResult(Model):
         default=None, description="Null without a confidence (one reply an utterance)."
     )
     dimensional: dict[str, Dimensional] = Field(default_factory=dict)
+    continuous: dict[str, Continuous] = Field(
+        default_factory=dict, description="Dimension → windows against annotator traces."
+    )
     association: dict[str, Association] = Field(default_factory=dict)
     validity: Literal["passed", "failed", "not examined"] = Field(
         default="not examined",
@@ -579,6 +654,9 @@ class Scoring(Model):
     sessions: list[str] = Field(description="Tasks of these writers on what they asked.")
     seed: int
     multiverse: bool = Field(description="Whether the replies were read in every other way too.")
+    annotator_delay_s: float | None = Field(
+        default=None, description="Stated for this score; null: the card's."
+    )
     transcript_baseline: BaselineRun | None = Field(
         default=None, description="The run folder of a transcript-only system."
     )

@@ -6,6 +6,7 @@ the same folder gives the same numbers wherever and whenever it is scored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,8 +41,10 @@ from .blocks import (
     rate,
     standard_error,
     with_choices,
+    with_crossed,
 )
 from .calibrated import MOST_SMOOTHED, calibration_block, hard_votes
+from .continuous import continuous_block
 from .counting import AskedTask, Tally, asked_by_task, collect, read_task
 from .probes.answers import Answers
 from .probes.block import Takers, probes_block, read_stimuli
@@ -68,12 +71,14 @@ class Wanted:
         by: What to divide by; default: what is known and differs.
         seed: Of the bootstrap.
         multiverse: Read the replies in every other way too, and report what that changes.
+        delay_s: Lag of the annotators of time-continuous ratings; default: the card's.
     """
 
     verbalizer: str | None = None
     by: tuple[str, ...] | None = None
     seed: int = SEED
     multiverse: bool = True
+    delay_s: float | None = None
 
 
 def score_run(
@@ -87,6 +92,7 @@ def score_run(
     without: Collection[str] = (),
     transcript_baseline: Path | None = None,
     baseline_without: Collection[str] = (),
+    annotator_delay_s: float | None = None,
 ) -> m.Results:
     """Score a run folder.
 
@@ -103,6 +109,7 @@ def score_run(
         transcript_baseline: Run folder of a system that was given the words alone; without, the run's
             own control is taken where it was asked.
         baseline_without: Writers of that folder to leave out.
+        annotator_delay_s: Lag of the annotators of time-continuous ratings; default: the card's.
 
     Raises:
         StoreError: Where a folder is no run folder, or nothing was asked in it.
@@ -115,7 +122,11 @@ def score_run(
         raise StoreError(
             f"{folder}: nothing was asked in this run yet, so there is nothing to score"
         )
-    wanted = Wanted(verbalizer, None if by is None else tuple(by), seed, multiverse)
+    wanted = Wanted(
+        verbalizer, None if by is None else tuple(by), seed, multiverse, annotator_delay_s
+    )
+    if annotator_delay_s is not None and not math.isfinite(annotator_delay_s):
+        raise OptionError(f"--annotator-delay is {annotator_delay_s}; it is a number of seconds")
     words = None
     if transcript_baseline is not None:
         words = read_baseline(transcript_baseline, baseline_without)
@@ -180,6 +191,7 @@ def score_run(
             sessions=sorted(set(sessions or ())),
             seed=seed,
             multiverse=multiverse,
+            annotator_delay_s=annotator_delay_s,
             transcript_baseline=None
             if transcript_baseline is None
             else m.BaselineRun(
@@ -222,7 +234,7 @@ def _score_task(
         # Nor is this: a baseline of other utterances or other gold labels is the user's to mend.
         result = _beside_words(result, run, one, tally, takers, words, wanted.seed, tried)
     else:
-        result = result.model_copy(update=_rated(tally, reading.scale, wanted, tried))
+        result = result.model_copy(update=_rated(header, tally, reading.scale, wanted, tried))
     return result.model_copy(update={"absent": tried.absent}), tally
 
 
@@ -325,7 +337,11 @@ LABELS = "the task asks for labels, not ratings"
 
 
 def _rated(
-    tally: Tally, scale: tuple[float, float] | None, wanted: Wanted, tried: Attempts
+    header: Json,
+    tally: Tally,
+    scale: tuple[float, float] | None,
+    wanted: Wanted,
+    tried: Attempts,
 ) -> Json:
     """The blocks of a task that asked for ratings."""
     for name in ("hard", "sensitivity", "with_choices", "prompt_sensitivity", "soft"):
@@ -338,6 +354,12 @@ def _rated(
             "dimensional",
             lambda: dimensional_block(tally, tally.dimensions, scale, wanted.seed),
             why="no scored utterance has a gold rating on the scale",
+        )
+        or {},
+        "continuous": tried.block(
+            "continuous",
+            lambda: continuous_block(tally, header, scale, wanted.delay_s, wanted.seed),
+            why="no scored utterance is a window of a recording with time-continuous ratings",
         )
         or {},
         "groups": tried.block(
@@ -360,7 +382,7 @@ def _labelled(
 ) -> Json:
     """The blocks of a task that asked for labels."""
     keys, seed, n = group_keys(tally, wanted.by), wanted.seed, len(tally.scored)
-    tried.absent["dimensional"] = LABELS
+    tried.absent["dimensional"] = tried.absent["continuous"] = LABELS
     prompts = tried.block(
         "prompt_sensitivity",
         lambda: prompt_block(tally, seed),
@@ -500,9 +522,7 @@ def _result(run: RunData, one: AskedTask, asked: int, tally: Tally, seed: int) -
             partly_heard=tally.partly_heard,
         ),
         audio=m.Heard(supplied_s=round(tally.supplied_s, 3), heard_s=round(tally.heard_s, 3)),
-        hard={}
-        if confusion is None
-        else {name: rate(name, confusion, clusters, cluster, seed) for name in HARD_METRICS},
+        hard={} if confusion is None else _hard(header, tally, confusion, clusters, cluster, seed),
         per_label=[] if confusion is None else per_label(labels, confusion),
         confusion=None
         if confusion is None
@@ -513,6 +533,19 @@ def _result(run: RunData, one: AskedTask, asked: int, tally: Tally, seed: int) -
         if confusion is None
         else {"chance": chance(confusion), "majority": majority(confusion)},
     )
+
+
+def _hard(
+    header: Json,
+    tally: Tally,
+    confusion: Confusion,
+    clusters: list[Confusion],
+    cluster: str | None,
+    seed: int,
+) -> dict[str, m.Rate]:
+    rates = {name: rate(name, confusion, clusters, cluster, seed) for name in HARD_METRICS}
+    crossed = header["corpus"].get("crossed") == "speaker_sentence"
+    return with_crossed(rates, tally) if crossed else rates
 
 
 def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list[m.Pooled]:

@@ -136,6 +136,7 @@ def verify_results(
             without=later,
             transcript_baseline=words,
             baseline_without=words_later,
+            annotator_delay_s=scoring.annotator_delay_s,
         )
     except (DataRoomError, UnknownNameError) as error:
         return Verification(

@@ -28,6 +28,8 @@ from .cells import CONVERT, splits, text
 FILES = ("manifest.csv", "manifest.tsv", "manifest.jsonl", "manifest.parquet")
 """What the table is called where the card does not say."""
 
+TRACES = "traces.csv"
+
 MEASURED = ("duration_s", "sampling_rate_hz", "sha256", "error")
 """Columns of a manifest that ``prepare`` reads from the files themselves; passed over."""
 
@@ -56,7 +58,9 @@ class Options(Spec):
     encoding: str = Field(default="utf-8-sig", description="Of CSV, TSV and JSON Lines.")
     delimiter: str | None = Field(default=None, description="Of CSV and TSV; else by the ending.")
     traces: str | None = Field(
-        default=None, description="Path of a table of time-continuous ratings below the root."
+        default=None,
+        description=f"Path of a table of time-continuous ratings below the root; else {TRACES}, where "
+        "it is there.",
     )
     folder: str = Field(default="", description="Folder below the root that paths are relative to.")
 
@@ -89,6 +93,7 @@ def read(card: CorpusCard, root: Path) -> Iterator[Utterance | Problem]:
     lines: dict[str, str] = {}
     named: set[str] = set()
     windows: list[Utterance] = []
+    traces = wanted.traces or (TRACES if (root / TRACES).is_file() else None)
     for where, row in _rows(file, wanted, bool(card.labels)):
         utterance = _utterance(card, row, where, wanted)
         first = lines.setdefault(utterance.utterance_id, where)
@@ -98,14 +103,14 @@ def read(card: CorpusCard, root: Path) -> Iterator[Utterance | Problem]:
                 "must be unique: name a column utterance_id"
             )
         named.add(utterance.path)
-        if wanted.traces is None:
+        if traces is None:
             yield utterance
         else:
             windows.append(utterance)
     if not lines:
         raise CorpusError(f"{shown(file)}: has no line below its header")
-    if wanted.traces is not None:
-        yield from dealt(windows, read_traces(root / wanted.traces), wanted.traces)
+    if traces is not None:
+        yield from dealt(windows, read_traces(root / traces), traces)
     for path in audio_files_below(root):
         if isinstance(path, Problem):
             yield path

@@ -277,7 +277,7 @@ class _Reader:
         self._rate(key, where, parts[0], {_RATED[m[1]]: m[2] for m in marked if m[1] in _RATED})
         self._answer(key, where, parts[0], parts[1], second)
 
-    def _rate(self, key: str, where: str, rater: str, columns: Columns) -> None:
+    def _rate(self, key: str, where: str, rater: str, columns: Mapping[str, str]) -> None:
         """A rater's ratings, from columns called as in the consensus."""
         ratings = {}
         for dimension, column in _DIMENSIONS.items():
