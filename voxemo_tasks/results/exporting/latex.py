@@ -7,6 +7,8 @@ says so. Strict rates are percentages; a table of synthetic runs says that it is
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +37,11 @@ _SPECIAL = {
     "|": r"\textbar{}",
     "[": "{[}",  # after the \\ of the row above it would be an optional argument
     "]": "{]}",
-    '"': r"\textquotedbl{}",
+    '"': r"\symbol{34}",  # \textquotedbl is an error under the default font encoding
 }
+NARROWEST = 80
+"""Letters that a line of notes may have below any table."""
+NOT_LATIN = "% Some names are beyond Latin script: compile with XeLaTeX or LuaLaTeX and a font that has them."
 _NAMES = {"uar": "UAR", "wa": "WA", "macro_f1": "Macro-F1", "weighted_f1": "Weighted F1"}
 
 
@@ -100,20 +105,42 @@ def to_latex(
             reasons[reason] = None
     lines = [
         "% Written by voxemo export; needs \\usepackage{booktabs}.",
+        *([NOT_LATIN] if any(map(beyond_latin, rows)) else []),
         f"\\begin{{tabular}}{{l{'r' * len(columns)}}}",
         "\\toprule",
         *_heads(columns),
         "\\midrule",
     ]
+    width = len("Model")
     for i, name in enumerate(rows):
         cells = [_cell(c.cells[i], style, b == i) for c, b in zip(columns, best, strict=True)]
         lines.append(f"{' & '.join([escape(name), *cells])} \\\\")
+        width = max(width, len(name) + sum(_letters(cell) for cell in cells))
     lines.append("\\bottomrule")
+    # A note wider than the table would push its columns apart.
     lines += [
-        f"\\multicolumn{{{len(columns) + 1}}}{{l}}{{\\footnotesize {note}}} \\\\"
+        f"\\multicolumn{{{len(columns) + 1}}}{{l}}{{\\footnotesize {part}}} \\\\"
         for note in _notes(several, columns, style, any(b is not None for b in best), reasons)
+        for part in textwrap.wrap(
+            note, max(NARROWEST, width), break_long_words=False, break_on_hyphens=False
+        )
     ]
     return "\n".join([*lines, "\\end{tabular}", ""])
+
+
+def beyond_latin(text: str) -> bool:
+    """Whether pdfLaTeX cannot set a text with the fonts that it has by default.
+
+    Example:
+        >>> beyond_latin("Modèle – “x”"), beyond_latin("情感")
+        (False, True)
+    """
+    return any(ord(char) > 0x17F and char not in "–—‘’‚“”„…" for char in text)
+
+
+def _letters(cell: str) -> int:
+    """About how many letters wide a cell is set, with the space before it."""
+    return 1 + len(" ".join(re.sub(r"\\[a-zA-Z]+|[{}$\\]", "", cell).split()))
 
 
 def row_names(several: Sequence[Results]) -> list[str]:
