@@ -206,6 +206,24 @@ def test_l2_against_uncertainty_calibration():
         assert l2_error(c, h, bins).squared == pytest.approx(theirs, abs=1e-12)
 
 
+def test_the_diagram_against_netcal_and_mapie():
+    """The plain error over its bins is the number that these packages give, for bins of equal mass."""
+    metrics = pytest.importorskip("netcal.metrics")
+    mapie = pytest.importorskip("mapie.metrics.calibration")
+    for bins in (5, 15):
+        c, h = draw(3000, over=0.05, seed=bins)
+        diagram = reliability_diagram(c, h, None, bins=bins, seed=1)
+        assert [one.n for one in diagram] == [3000 // bins] * bins
+        ours = sum(one.n * abs(one.mean_confidence - one.mean_target) for one in diagram) / 3000
+        theirs = metrics.ECE(bins=bins, equal_intervals=False).measure(c, h.astype(int))
+        assert ours == pytest.approx(theirs, abs=1e-12)
+        # MAPIE parts its bins at other places, so that a few items lie in the bin beside.
+        theirs = mapie.expected_calibration_error(
+            h.astype(int), c, num_bins=bins, split_strategy="quantile"
+        )
+        assert ours == pytest.approx(theirs, abs=5e-3)
+
+
 # (n, over-confidence): mean and sd of the debiased error and of the gap; notes 2.1.
 TABLE = {
     (50, 0.0): (-0.010, 0.14, -0.002, 0.064),
