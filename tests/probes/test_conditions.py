@@ -301,7 +301,9 @@ def test_a_listener_passes_the_gate(ask: Ask) -> None:
     words = result.transcript_baseline
     assert words is not None
     assert (words.source, words.condition, words.n) == ("control", "transcript_only", 60)
-    assert words.hard["uar"]["strict"].difference == found["transcript_only"].drop["uar"]
+    drop = found["transcript_only"].drop["uar"]
+    assert words.hard["uar"]["strict"].difference.value == pytest.approx(drop.value, abs=1e-12)
+    assert words.hard["uar"]["strict"].own == result.hard["uar"].strict  # of the same utterances
     assert words.hard["uar"]["strict"].baseline.value == pytest.approx(1 / 7)
     assert words.hard["uar"]["strict"].own.value == 1.0
 

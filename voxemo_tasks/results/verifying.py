@@ -39,6 +39,9 @@ by itself; ``scoring`` is what is repeated; departures from a plan need the plan
 --prereg``); a session's record
 goes on after its results were written."""
 
+ABSENT = "absent"
+"""Key under which results say why a block is not there."""
+
 Kind = Literal["number", "text", "absent", "added", "digest"]
 
 
@@ -258,6 +261,8 @@ class _Walk:
             here = f"{place}.{key}" if place else str(key)
             if here in MAY_DIFFER:
                 continue
+            if key == ABSENT and isinstance(stored.get(key), dict) and isinstance(again[key], dict):
+                again = {**again, key: self._reasons(at, stored, again[key])}
             if key not in stored:
                 if key in filled:
                     self.not_in_file.append(at)
@@ -267,6 +272,12 @@ class _Walk:
                 self._note(at, stored[key], None, "added")
             else:
                 self.compare(at, here, stored[key], filled.get(key), again[key])
+
+    def _reasons(self, path: str, stored: Json, again: Json) -> Json:
+        """Why blocks are absent, without those that the file, being older, does not know."""
+        known = {k: v for k, v in again.items() if k in stored[ABSENT] or k.split(".")[0] in stored}
+        self.not_in_file += [f"{path}.{key}" for key in again if key not in known]
+        return known
 
     def _note(self, path: str, stored: Any, again: Any, kind: Kind) -> None:
         self.differences.append(Difference(path, stored, again, kind))
