@@ -11,9 +11,14 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import io
+import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_data_path
 
@@ -65,6 +70,23 @@ def write_atomically(path: Path, data: bytes, *, new: bool = False) -> None:
             f"cannot write {path}: {error.strerror or error}; free some space or choose another "
             "place (--output_path, --out, or the environment variable VOXEMO_HOME)"
         ) from error
+
+
+DOCUMENTS = "voxemo-documents/1"
+"""Schema of the file that describes a task's utterances to a scorer; it stands in its first line."""
+
+
+def write_json_lines(path: Path, lines: Iterable[Any]) -> None:
+    """Write one JSON value a line, compressed; the same lines give the same bytes at any time.
+
+    Raises:
+        StoreError: As ``write_atomically``.
+    """
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as stream:
+        for line in lines:
+            stream.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+    write_atomically(path, buffer.getvalue())
 
 
 def _linked(name: str, path: Path) -> bool:

@@ -238,6 +238,10 @@ class Split:
     role: Literal["train", "valid", "test"]
 
 
+Traces = Mapping[str, Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]]]
+"""Dimension → annotator → times in seconds and values, as many of each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Utterance:
     """One row of a manifest. ``None`` is "not known", never a default.
@@ -251,8 +255,13 @@ class Utterance:
         votes: Class → number of annotators (canonical classes), where votes are released.
         rater_votes: Rater id → the classes that this rater chose.
         valence: Mean rating on the scale that the corpus card states; likewise the others.
+        rater_ratings: Rater id → dimension → this rater's rating, on the same scale.
+        traces: Dimension → annotator id → times and values of this annotator's time-continuous trace
+            while the utterance lasts; seconds from the start of the recording, not of the utterance.
+            The trace of a recording (``dialogue``) is the union over its utterances.
         language: BCP-47 tag.
         culture: Country or region of the speaker as the card defines it.
+        sentence: Id of the scripted sentence, where several speakers say the same ones.
         text_label: Emotion of the words, where the corpus tells it apart from the voice's; canonical
             where the card has it.
         synthesis: What made the speech: ``human``, or the synthesiser.
@@ -273,12 +282,15 @@ class Utterance:
     valence: float | None = None
     arousal: float | None = None
     dominance: float | None = None
+    rater_ratings: Mapping[str, Mapping[str, float]] | None = None
+    traces: Traces | None = None
     speaker: str | None = None
     gender: str | None = None
     age: str | None = None
     language: str | None = None
     culture: str | None = None
     transcript: str | None = None
+    sentence: str | None = None
     dialogue: str | None = None
     setting: str | None = None
     relationship: str | None = None
@@ -300,6 +312,13 @@ class Utterance:
             if self.rater_votes is None
             else {rater: list(chosen) for rater, chosen in self.rater_votes.items()}
         )
+        if self.rater_ratings is not None:
+            data["rater_ratings"] = {r: dict(given) for r, given in self.rater_ratings.items()}
+        if self.traces is not None:
+            data["traces"] = {
+                dimension: {who: [list(times), list(values)] for who, (times, values) in by.items()}
+                for dimension, by in self.traces.items()
+            }
         data["splits"] = [
             {"protocol": s.protocol, "fold": s.fold, "role": s.role} for s in self.splits
         ]
@@ -312,6 +331,11 @@ class Utterance:
             values["rater_votes"] = {
                 rater: (chosen,) if isinstance(chosen, str) else tuple(chosen)
                 for rater, chosen in values["rater_votes"].items()
+            }
+        if values.get("traces") is not None:
+            values["traces"] = {
+                dimension: {who: (tuple(trace[0]), tuple(trace[1])) for who, trace in by.items()}
+                for dimension, by in values["traces"].items()
             }
         values["splits"] = tuple(
             Split(s["protocol"], int(s["fold"]), s["role"]) for s in values.get("splits") or ()

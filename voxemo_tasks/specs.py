@@ -800,12 +800,30 @@ class ContextSpec(Spec):
     annotator_background: str | None = None
 
 
+class TracesSpec(Spec):
+    """How time-continuous ratings become the gold of a window."""
+
+    delay_s: float | None = Field(
+        default=None, description="Lag of the annotators in seconds; null where no source says it."
+    )
+    delay_source: str | None = Field(default=None, description="Who says so.")
+    step_s: float = Field(default=0.1, gt=0, description="Step of the grid of the mean trace.")
+    max_gap_s: float = Field(default=1.0, gt=0, description="Samples further apart leave a gap.")
+    min_annotators: int = Field(default=1, ge=1, description="That a time of the grid needs.")
+    min_share: float = Field(
+        default=0.5, gt=0, le=1, description="Share of a window's times that need a value."
+    )
+
+
 class DimensionsSpec(Spec):
     """Scale of the valence, arousal and dominance ratings."""
 
     low: float
     high: float
     source: str | None = None
+    traces: TracesSpec | None = Field(
+        default=None, description="Where the ratings are time-continuous traces."
+    )
 
 
 class CorpusCard(Spec):
@@ -824,6 +842,11 @@ class CorpusCard(Spec):
     )
     label_rules: dict[str, Identifier] = Field(
         default_factory=dict, description="Raw label → its own rule, where it is another one."
+    )
+    crossed: Literal["speaker_sentence"] | None = Field(
+        default=None,
+        description="speaker_sentence: every speaker says the same sentences (`sentence` of the "
+        "utterances), so that intervals redraw both.",
     )
     hard_target: Literal["acted", "majority", "plurality", "released_consensus"] | None = Field(
         default=None, description="What the corpus's one label per utterance is."

@@ -15,12 +15,12 @@ from scipy import stats
 from voxemo_tasks.errors import OptionError
 from voxemo_tasks.metrics.brier import brier_decomposition, classwise, reliability_diagram
 from voxemo_tasks.metrics.calibration import (
-    cluster_index,
     equal_mass_bins,
     l2_error,
     signed_gap,
     standard_error,
 )
+from voxemo_tasks.metrics.clusters import cluster_codes
 from voxemo_tasks.metrics.confidence import soft_hits, top_weights
 from voxemo_tasks.metrics.group_calibration import calibration_by_group, worst_cell
 from voxemo_tasks.metrics.ranking import auroc, ranking
@@ -204,6 +204,24 @@ def test_l2_against_uncertainty_calibration():
         data = [(float(p), int(y)) for p, y in zip(c, h, strict=True)]
         theirs = utils.unbiased_square_ce(utils.bin(data, utils.get_equal_bins(c.tolist(), bins)))
         assert l2_error(c, h, bins).squared == pytest.approx(theirs, abs=1e-12)
+
+
+def test_the_diagram_against_netcal_and_mapie():
+    """The plain error over its bins is the number that these packages give, for bins of equal mass."""
+    metrics = pytest.importorskip("netcal.metrics")
+    mapie = pytest.importorskip("mapie.metrics.calibration")
+    for bins in (5, 15):
+        c, h = draw(3000, over=0.05, seed=bins)
+        diagram = reliability_diagram(c, h, None, bins=bins, seed=1)
+        assert [one.n for one in diagram] == [3000 // bins] * bins
+        ours = sum(one.n * abs(one.mean_confidence - one.mean_target) for one in diagram) / 3000
+        theirs = metrics.ECE(bins=bins, equal_intervals=False).measure(c, h.astype(int))
+        assert ours == pytest.approx(theirs, abs=1e-12)
+        # MAPIE parts its bins at other places, so that a few items lie in the bin beside.
+        theirs = mapie.expected_calibration_error(
+            h.astype(int), c, num_bins=bins, split_strategy="quantile"
+        )
+        assert ours == pytest.approx(theirs, abs=5e-3)
 
 
 # (n, over-confidence): mean and sd of the debiased error and of the gap; notes 2.1.
@@ -486,8 +504,11 @@ def test_worst_cell():
 
 
 def test_cluster_numbers():
-    assert cluster_index(["b", "a", "b"], 3).tolist() == [0, 1, 0]
-    assert cluster_index(None, 2).tolist() == [0, 1]
+    assert cluster_codes(["b", "a", "b"], 3, "by_appearance").tolist() == [0, 1, 0]
+    assert cluster_codes(["b", "a", "b"], 3).tolist() == [1, 0, 1]
+    assert cluster_codes(None, 2).tolist() == [0, 1]
+    with pytest.raises(OptionError, match="2 clusters for 3 items"):
+        cluster_codes(["b", "a"], 3)
 
 
 half = np.array([0.5, 0.5])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voxemo_tasks.errors import LabelSetError, UnknownNameError
+from voxemo_tasks.errors import OptionError, UnknownNameError
 from voxemo_tasks.metrics.resampling import ratio_interval
 from voxemo_tasks.metrics.soft_scores import (
     ITEM_METRICS,
@@ -127,7 +127,7 @@ def test_refusals():
         item_scores("set_macro_f1", VOTES, SAID)
     with pytest.raises(UnknownNameError, match="ratio of sums"):
         components("set_macro_f1", VOTES, SAID, WHO)
-    with pytest.raises(LabelSetError, match="2 cluster names for 120 utterances"):
+    with pytest.raises(OptionError, match="2 clusters for 120 items"):
         components("jsd", VOTES, SAID, ["ann", "bob"])
 
 

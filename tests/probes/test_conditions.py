@@ -297,6 +297,15 @@ def test_a_listener_passes_the_gate(ask: Ask) -> None:
     assert result.probes.validity is not None
     assert result.validity == result.probes.validity.status == "passed"
     assert set(found["transcript_only"].by) == {"culture", "language"}
+    # The same control, as the baseline of every hard rate.
+    words = result.transcript_baseline
+    assert words is not None
+    assert (words.source, words.condition, words.n) == ("control", "transcript_only", 60)
+    drop = found["transcript_only"].drop["uar"]
+    assert words.hard["uar"]["strict"].difference.value == pytest.approx(drop.value, abs=1e-12)
+    assert words.hard["uar"]["strict"].own == result.hard["uar"].strict  # of the same utterances
+    assert words.hard["uar"]["strict"].baseline.value == pytest.approx(1 / 7)
+    assert words.hard["uar"]["strict"].own.value == 1.0
 
 
 def test_a_reader_fails_the_gate(ask: Ask) -> None:

@@ -243,6 +243,36 @@ def test_every_departure_is_found(
     assert "planned" in found[0].text
 
 
+def judged_by(*rubrics: tuple[str, str]) -> Callable[[Any], None]:
+    """Change results into ones that judges were asked for, by these rubrics (id, digest)."""
+    said = [{"rubric": {"id": ref, "sha256": digest}} for ref, digest in rubrics]
+    return put("rubrics", value=said)
+
+
+def test_judges_as_planned_or_not(results: Results) -> None:
+    spec, digest = registry.judge("adjudicate_label")
+    locked = locked_to(results, judge="adjudicate_label")
+
+    def found(done: Results, plan: pre.LockedPlan = locked) -> list[tuple[str, Any, Any]]:
+        return [(one.kind, one.planned, one.done) for one in pre.departures(plan, done)]
+
+    planned = f"{spec.ref} (SHA-256 {digest})"
+    assert found(results) == [("judge_missing", planned, None)]
+    assert found(changed(results, judged_by((spec.ref, digest)))) == []
+    changed_bytes = changed(results, judged_by((spec.ref, "0" * 64)))
+    assert found(changed_bytes) == [
+        ("judge", planned, f"{spec.ref} (SHA-256 {'0' * 64})"),
+        ("judge_missing", planned, None),
+    ]
+    other = ("rationale@1", "1" * 64)
+    unplanned = f"rationale@1 (SHA-256 {'1' * 64})"
+    also = changed(results, judged_by((spec.ref, digest), other))
+    assert found(also) == [("judge", planned, unplanned)]
+    assert found(changed(results, judged_by(other)), locked_to(results)) == [
+        ("judge", None, unplanned)
+    ]
+
+
 def test_prompts_more_or_less(results: Results) -> None:
     def fewer(data: Any) -> None:
         data["tasks"][TASK]["prompts"].pop()
@@ -313,9 +343,29 @@ def test_score_refuses_or_marks(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "none on record" in capsys.readouterr().out
 
 
+def test_score_refuses_where_the_planned_judge_was_not_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_run(tmp_path / "run", right(24, wrong=3))
+    locked = tmp_path / "locked.yaml"
+    plan = locked_to(read_results(path), limit=None, judge="adjudicate_label")
+    locked.write_text(pre.to_yaml(plan))
+    path.unlink()
+    argv = ["score", str(path.parent), "--prereg", str(locked), "--no-sensitivity"]
+    assert main(argv) == 2
+    assert "judge: planned adjudicate_label@1" in capsys.readouterr().err
+    assert not path.exists()
+    assert main([*argv, "--departures", "mark"]) == 0
+    held = read_results(path).preregistration
+    assert held is not None
+    assert [one.kind for one in held.departures] == ["judge_missing"]
+
+
 def test_run_refuses_before_and_after(mini_home: Path, script: Any, tmp_path: Path) -> None:
     plan = PLAN.replace("[direct, open]", "[direct]") + "limit: 4\n"
     assert main(["prereg", str(plan_of(tmp_path, plan))]) == 0
+    judged = plan_of(tmp_path, plan + "judge: adjudicate_label\n", "judged.yaml")
+    assert main(["prereg", str(judged)]) == 0
     locked = tmp_path / "plan.locked.yaml"
     replies = f"replies={script({'reply': 'angry'})}"
 
@@ -349,3 +399,12 @@ def test_run_refuses_before_and_after(mini_home: Path, script: Any, tmp_path: Pa
     assert held is not None
     assert held.departures == []
     assert verify_results(path).holds
+
+    # A run ends before any judge can have read it: said and on record, and not refused.
+    waiting = run("waiting", "--limit", "4", "--prereg", str(tmp_path / "judged.locked.yaml"))
+    assert waiting.returncode == 0, waiting.stderr[-2000:]
+    assert "judge: planned adjudicate_label@1" in waiting.stderr
+    (path,) = tmp_path.glob("waiting/*/results.json")
+    held = read_results(path).preregistration
+    assert held is not None
+    assert [one.kind for one in held.departures] == ["judge_missing"]

@@ -190,6 +190,8 @@ def test_what_was_asked_for_is_repeated(tmp_path: Path) -> None:
         "sessions": [],
         "seed": 7,
         "multiverse": False,
+        "annotator_delay_s": None,
+        "transcript_baseline": None,
     }
     assert verify_results(path).holds
     rewrite(path, lambda data: data["scoring"].update(seed=8))
@@ -243,3 +245,21 @@ def test_numbers_to_the_tolerance() -> None:
     assert not equal(1e6, 1e6 + 1e-5)
     assert not equal(0, False)
     assert not equal("1", 1)
+
+
+def test_a_file_without_a_later_block_holds(results: Path) -> None:
+    """Neither the block nor the reason why it is empty can stand in a file from before it."""
+
+    def earlier(data: Any) -> None:
+        del task_of(data)["continuous"], task_of(data)["absent"]["continuous"]
+
+    rewrite(results, earlier)
+    found = verify_results(results)
+    assert found.holds
+    assert f"tasks.{TASK}.continuous" in found.not_in_file
+    assert f"tasks.{TASK}.absent.continuous" in found.not_in_file
+
+    # A reason that is missing for a block that is there is a difference.
+    rewrite(results, lambda data: task_of(data)["absent"].pop("soft"))
+    (one,) = verify_results(results).differences
+    assert (one.path, one.kind) == (f"tasks.{TASK}.absent.soft", "absent")

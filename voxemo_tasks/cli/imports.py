@@ -31,6 +31,16 @@ def add_parser(subparsers: Any) -> None:
     one.add_argument("--model", help="what the model is called (default: the file's name)")
     one.add_argument("--task", default=TASK, help=f"name of the task (default: {TASK})")
     one.add_argument("--verbalizer", help="reads the replies (default: by what is mapped)")
+    one.add_argument(
+        "--traces",
+        type=Path,
+        metavar="TABLE",
+        help="time-continuous ratings (CSV: recording, dimension, annotator, time_s, value); rows are "
+        "then windows, with dialogue=, start= and end= mapped, and need no gold rating",
+    )
+    one.add_argument(
+        "--annotator-delay", type=float, metavar="SECONDS", help="lag of the annotators of --traces"
+    )
     one.set_defaults(func=predictions)
 
 
@@ -44,6 +54,8 @@ def predictions(args: argparse.Namespace) -> int:
         model=args.model,
         task=args.task,
         verbalizer=args.verbalizer,
+        traces=args.traces,
+        annotator_delay_s=args.annotator_delay,
     )
     print(f"{found.utterances} utterances, {found.replies} replies: {found.folder}")
     if found.without_gold:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,13 @@ def check_before(file: Path, mode: str, args: Any, names: Sequence[str], options
         refuse_or_say(file, mode, found, "nothing was run")
 
 
-def held(results: Results, file: Path | None, mode: str, unwritten: str) -> Results:
+def held(
+    results: Results,
+    file: Path | None,
+    mode: str,
+    unwritten: str,
+    to_come: Collection[str] = (),
+) -> Results:
     """Results held to a plan, where one is given.
 
     Args:
@@ -183,6 +189,8 @@ def held(results: Results, file: Path | None, mode: str, unwritten: str) -> Resu
         file: The locked plan.
         mode: ``refuse`` or ``mark``.
         unwritten: What the error says has become of it.
+        to_come: Kinds of departures that a later command may still put right: on record, and said,
+            but not refused.
 
     Raises:
         PlanError: For departures, where they are to be refused.
@@ -194,7 +202,8 @@ def held(results: Results, file: Path | None, mode: str, unwritten: str) -> Resu
     assert marked.preregistration is not None
     found = marked.preregistration.departures
     if found:
-        refuse_or_say(file, mode, found, unwritten)
+        pending = all(one.kind in to_come for one in found)
+        refuse_or_say(file, "mark" if pending else mode, found, unwritten)
     else:
         print(f"pre-registration: as planned ({locked.title}, locked {locked.locked})")
     return marked

@@ -21,6 +21,7 @@ from ..corpora.registered import command
 from ..errors import NotPreparedError, OptionError, RunFailedError, StoreError, UnknownNameError
 from ..home import home
 from ..results import score_run, table_of, write_results
+from ..results.preregistration import JUDGE_MISSING
 from . import prereg
 from .configured import lay_under
 
@@ -179,7 +180,7 @@ def conclude(
             print("\n" + "\n".join(check_stimuli(folder)))
         results = score_run(folder, sessions=sessions, multiverse=multiverse)
         stored = f"the replies are stored ({folder}), no results were written"
-        results = prereg.held(results, plan, departures, stored)
+        results = prereg.held(results, plan, departures, stored, {JUDGE_MISSING})
         path = write_results(results, folder / RESULTS)
         print(f"\n{table_of(results)}\n\nresults: {path}")
         failed |= any("failed" in reason for t in results.tasks.values() for reason in t.reasons)

@@ -46,6 +46,19 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="do not read the replies in every other way (faster)",
     )
+    parser.add_argument(
+        "--transcript-baseline",
+        type=Path,
+        metavar="RUN",
+        help="run folder (or sample log) of a system that was given the words and no sound: its rates "
+        "on the same utterances, and the difference (default: the run's own control transcript_only)",
+    )
+    parser.add_argument(
+        "--annotator-delay",
+        type=float,
+        metavar="SECONDS",
+        help="take time-continuous ratings for so much earlier speech (default: the card's delay)",
+    )
     add_flags(parser)
     parser.set_defaults(func=score)
 
@@ -54,6 +67,9 @@ def score(args: argparse.Namespace) -> int:
     if args.out is not None and len(args.runs) > 1:
         raise OptionError("--out takes the results of one run; give one RUN, or leave --out away")
     scored: dict[str, Results] = {}
+    words = None
+    if args.transcript_baseline is not None:
+        words = as_run(args.transcript_baseline, args.labels)
     for given in args.runs:
         folder = as_run(given, args.labels)
         results = score_run(
@@ -62,6 +78,8 @@ def score(args: argparse.Namespace) -> int:
             by=None if args.by is None else [key.strip() for key in args.by.split(",")],
             seed=args.seed,
             multiverse=not args.no_sensitivity,
+            transcript_baseline=words,
+            annotator_delay_s=args.annotator_delay,
         )
         results = held(results, args.prereg, args.departures, "no results were written")
         scored[str(folder)] = results

@@ -28,6 +28,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--prereg", type=Path, metavar="FILE", help="also hold the file to this locked plan again"
     )
+    parser.add_argument(
+        "--transcript-baseline",
+        type=Path,
+        metavar="RUN",
+        help="the run folder of the transcript-only system, where it was moved",
+    )
     parser.set_defaults(func=verify)
 
 
@@ -38,7 +44,7 @@ def verify(args: argparse.Namespace) -> int:
         raise OptionError("--run is the folder of one results JSON; give one RESULTS")
     holds = True
     for path in args.results:
-        found = verify_results(path, args.run)
+        found = verify_results(path, args.run, args.transcript_baseline)
         for line in report(path, found):
             print(line)
         holds &= found.holds

@@ -31,7 +31,7 @@ KEY = b"voxemo"
 FORMAT = "voxemo-manifest/1"
 COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Utterance))
 
-LATER = frozenset({"text_label", "synthesis"})
+LATER = frozenset({"text_label", "synthesis", "sentence", "rater_ratings", "traces"})
 """Columns that manifests of the first releases lack: not known, there."""
 
 _DIGEST_ROWS = 8192
@@ -80,6 +80,8 @@ def arrow_schema() -> Any:
         "valence": number,
         "arousal": number,
         "dominance": number,
+        "rater_ratings": pa.map_(text, pa.map_(text, number)),
+        "traces": pa.map_(text, pa.map_(text, pa.list_(pa.list_(number)))),
         "splits": pa.list_(
             pa.struct([("protocol", text), ("fold", whole), ("role", text)]),
         ),
@@ -94,6 +96,8 @@ def _cell(name: str, value: Any) -> Any:
         return None
     if name in ("votes", "rater_votes"):
         return [(key, value[key]) for key in sorted(value)]
+    if name in ("rater_ratings", "traces"):
+        return [(key, sorted(value[key].items())) for key in sorted(value)]
     if name == "splits":
         ordered = sorted(value, key=lambda s: (s.protocol, s.fold, s.role))
         return [{"protocol": s.protocol, "fold": s.fold, "role": s.role} for s in ordered]

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from ..errors import OptionError
 from .calibration import (
     BINS,
-    cluster_index,
     equal_mass_bins,
     l2_error,
     pairs,
     signed_root,
 )
+from .clusters import cluster_codes
 from .confidence import whole_counts
 from .intervals import Interval
 from .resampling import ratio_interval
@@ -252,7 +252,7 @@ def reliability_diagram(
         [(0.0, 0.55, 2, 0.25), (0.55, 1.0, 2, 0.75)]
     """
     claimed, found = pairs(confidence, target)
-    index = cluster_index(clusters, len(claimed))
+    index = cluster_codes(clusters, len(claimed), "by_appearance")
     members = equal_mass_bins(claimed, bins)
     inner = [float(claimed[a].max() + claimed[b].min()) / 2 for a, b in itertools.pairwise(members)]
     out = []

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from ..errors import OptionError
+from .clusters import cluster_codes
 from .intervals import Interval
 from .resampling import ratio_interval
 
@@ -42,7 +43,6 @@ __all__ = [
     "BINS",
     "L2Error",
     "SignedGap",
-    "cluster_index",
     "equal_mass_bins",
     "l2_error",
     "pairs",
@@ -128,24 +128,6 @@ def pairs(
     return claimed, found
 
 
-def cluster_index(clusters: Sequence[Hashable] | None, n: int) -> NDArray[np.int64]:
-    """Number of the cluster of each item, in order of appearance; without clusters, its own.
-
-    Raises:
-        OptionError: Unless there is one cluster per item.
-
-    Example:
-        >>> cluster_index(["ann", "bo", "ann"], 3)
-        array([0, 1, 0])
-    """
-    if clusters is None:
-        return np.arange(n)
-    if len(clusters) != n:
-        raise OptionError(f"{len(clusters)} clusters for {n} items; there must be one per item")
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(c, len(numbers)) for c in clusters], dtype=np.int64)
-
-
 def standard_error(values: NDArray[np.float64], index: NDArray[np.int64]) -> float | None:
     r"""Standard error of a mean over items that come in clusters.
 
@@ -157,7 +139,7 @@ def standard_error(values: NDArray[np.float64], index: NDArray[np.int64]) -> flo
 
     Args:
         values: Per item, shape ``(N,)``.
-        index: Number of each item's cluster, from ``cluster_index``.
+        index: Number of each item's cluster, from ``clusters.cluster_codes``.
 
     Returns:
         ``None`` for fewer than two clusters.
@@ -210,7 +192,7 @@ def signed_gap(
         (0.25, 4, 4)
     """
     claimed, found = pairs(confidence, target)
-    index = cluster_index(clusters, len(claimed))
+    index = cluster_codes(clusters, len(claimed), "by_appearance")
     differences = claimed - found
     groups = int(index.max()) + 1 if len(index) else 0
     interval = ratio_interval(

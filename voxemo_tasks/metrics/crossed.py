@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from ..errors import OptionError, UnknownNameError
+from .clusters import cluster_codes, sums_of
 from .confusion import Confusion, Policy
 from .hard import HARD_METRICS
 from .intervals import Interval, table_rates
@@ -194,7 +195,6 @@ def crossed_interval(
 
 def _variance(u: Floats, ids: Sequence[object]) -> float:
     """Sum of squared cluster sums of influences, times G / (G - 1)."""
-    position: dict[object, int] = {}
-    member = np.array([position.setdefault(i, len(position)) for i in ids], dtype=np.int64)
-    sums = np.bincount(member, weights=u)
+    codes = cluster_codes(ids, len(u), "by_appearance")
+    sums = sums_of(u[:, None], codes)[:, 0]
     return float((sums**2).sum()) * len(sums) / (len(sums) - 1)

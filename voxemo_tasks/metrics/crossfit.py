@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError
-from .calibration import cluster_index
+from .clusters import cluster_codes
 from .confidence import soft_hits, top_weights
 from .random_effects import random_effects
 from .temperature import Temperature, checked_shares, fit_checked, scale
@@ -169,8 +169,10 @@ def crossfit_temperature(
         raise OptionError(f"no kind is called {kind!r}; allowed: {', '.join(get_args(Kind))}")
     scores, truth = checked_shares(log_shares, votes)
     n = len(scores)
-    speaker = cluster_index(clusters, n)
-    group = np.zeros(n, dtype=np.int64) if groups is None else cluster_index(groups, n)
+    speaker = cluster_codes(clusters, n, "by_appearance")
+    group = (
+        np.zeros(n, dtype=np.int64) if groups is None else cluster_codes(groups, n, "by_appearance")
+    )
     fold = disjoint_folds(clusters, folds, seed=seed)
     if not n:
         return None

@@ -45,6 +45,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LabelSetError, OptionError, UnknownNameError
+from .clusters import cluster_codes, sums_of
 from .intervals import Interval
 from .resampling import statistic_interval
 
@@ -124,12 +125,8 @@ def dimension_sums(
             f"{low:g} to {high:g}, the first is {x[outside][0]}; state the scale of the corpus or "
             "leave these utterances out"
         )
-    names: tuple[str, ...] = ()
-    member = np.arange(len(x))
-    if clusters is not None:
-        position: dict[str, int] = {}
-        member = np.array([position.setdefault(c, len(position)) for c in clusters], dtype=np.int64)
-        names = tuple(position)
+    codes = cluster_codes(clusters, len(x), "by_appearance")
+    names = () if clusters is None else tuple(dict.fromkeys(clusters))
     answered = (y >= low) & (y <= high)
     origin = (_near_mean(x), _near_mean(y[answered]))
     a = np.where(answered, x - origin[0], 0.0)
@@ -137,9 +134,7 @@ def dimension_sums(
     error = np.where(answered, np.abs(y - x), 0.0)
     c = np.where(answered, 0.0, x - origin[0])
     columns = (answered, a, b, a * a, b * b, a * b, error, ~answered, c, c * c)
-    groups = len(names) if clusters is not None else len(x)
-    summed = [np.bincount(member, weights=column, minlength=groups) for column in columns]
-    rows = np.stack(summed, axis=1).astype(np.float64)
+    rows = sums_of(np.stack(columns, axis=1).astype(np.float64), codes)
     rows.setflags(write=False)
     return DimensionSums(rows, origin, names)
 

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError
-from .calibration import SignedGap, cluster_index, pairs, signed_gap
+from .calibration import SignedGap, pairs, signed_gap
+from .clusters import cluster_codes
 from .random_effects import RandomEffects, random_effects
 
 __all__ = [
@@ -89,7 +90,7 @@ class WorstCell:
 
 
 def _split(groups: Sequence[Hashable], n: int) -> dict[Hashable, NDArray[np.int64]]:
-    index = cluster_index(groups, n)
+    index = cluster_codes(groups, n, "by_appearance")
     names = list(dict.fromkeys(groups))
     return {name: np.flatnonzero(index == i) for i, name in enumerate(names)}
 
@@ -126,7 +127,7 @@ def calibration_by_group(
         [('A', 0.133, 0.218), ('B', 0.3, 0.218)]
     """
     claimed, found = pairs(confidence, target)
-    speakers = None if clusters is None else cluster_index(clusters, len(claimed))
+    speakers = None if clusters is None else cluster_codes(clusters, len(claimed), "by_appearance")
     gaps = {}
     for name, at in _split(groups, len(claimed)).items():
         own = None if speakers is None else speakers[at].tolist()
@@ -189,7 +190,7 @@ def worst_cell(
             f"minimum is {minimum}; cells below {CELL_MINIMUM} items differ by noise alone"
         )
     claimed, found = pairs(confidence, target)
-    speakers = None if clusters is None else cluster_index(clusters, len(claimed))
+    speakers = None if clusters is None else cluster_codes(clusters, len(claimed), "by_appearance")
     members = _split(cells, len(claimed))
     large = {name: at for name, at in members.items() if len(at) >= minimum}
     few = tuple(name for name in members if name not in large)

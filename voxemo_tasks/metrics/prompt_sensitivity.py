@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError, UnknownNameError
+from .clusters import cluster_codes, sums_of
 from .confusion import Confusion, Policy
 from .hard import HARD_METRICS
 from .intervals import Interval
@@ -229,15 +230,14 @@ def _pairwise(
         differ += (both & (later != codes[:, a, None])).sum(axis=1)
     counts = pairs > 0
     shares = differ[counts] / pairs[counts]
-    member = np.arange(len(shares))
+    kept = None
     if clusters is not None:
-        position: dict[str, int] = {}
         kept = [c for c, has in zip(clusters, counts.tolist(), strict=True) if has]
-        member = np.array([position.setdefault(c, len(position)) for c in kept], dtype=np.int64)
-    groups = int(member.max()) + 1 if len(member) else 0
+    codes_of_kept = cluster_codes(kept, len(shares), "by_appearance")
+    sums = sums_of(np.stack([shares, np.ones(len(shares))], axis=1), codes_of_kept)
     interval = ratio_interval(
-        np.bincount(member, weights=shares, minlength=groups).astype(np.float64),
-        np.bincount(member, minlength=groups).astype(np.float64),
+        sums[:, 0],
+        sums[:, 1],
         level=level,
         replicates=replicates,
         seed=seed,

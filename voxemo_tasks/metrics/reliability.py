@@ -30,10 +30,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import OptionError
+from .clusters import cluster_sums
+from .intervals import Interval
+from .resampling import statistic_interval
+
+Floats = NDArray[np.float64]
+ReliabilityMeasure = Literal[
+    "icc1", "icc1_mean", "ccc_true_score", "ccc_one_annotator", "ccc_limit"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +141,74 @@ def reliability(ratings: Sequence[Sequence[float]]) -> Reliability:
         n_utterances=n,
         n_ratings=total,
     )
+
+
+def reliability_interval(
+    ratings: Sequence[Sequence[float]],
+    measure: ReliabilityMeasure,
+    clusters: Sequence[str] | None = None,
+    *,
+    level: float = 0.95,
+    replicates: int = 1000,
+    seed: int,
+) -> Interval:
+    """Bootstrap interval of a measure, speakers redrawn with all ratings of their utterances.
+
+    The analysis of variance is a function of seven sums over utterances, so that a replicate costs
+    the same for any number of ratings.
+
+    Args:
+        ratings: As for ``reliability``.
+        measure: A name of a value of ``Reliability``.
+        clusters: Speaker of each utterance; without, utterances are redrawn.
+        level: Nominal coverage, in (0, 1).
+        replicates: At least 100.
+        seed: Of the replicates.
+
+    Returns:
+        An interval without limits, and the reason, where the measure does not exist.
+
+    Example:
+        >>> some = [[1, 3], [4, 4], [6, 5], [2, 2], [5, 6], [3, 1]]
+        >>> i = reliability_interval(some, "ccc_true_score", seed=1)
+        >>> i.low < reliability(some).ccc_true_score <= i.high <= 1
+        True
+    """
+    found = reliability(ratings)
+    if getattr(found, measure) is None:
+        why = found.reason if len(ratings) else "there are no ratings"
+        return Interval(None, None, level, "none", len(ratings), 0, why)
+    origin = float(ratings[0][0])
+    rows = np.empty((len(ratings), 7))
+    for i, given in enumerate(ratings):
+        x = np.asarray(given, dtype=np.float64) - origin
+        k, total = len(x), float(x.sum())
+        rows[i] = 1, k, k * k, 1 / k, total, total * total / k, float((x * x).sum())
+    return statistic_interval(
+        cluster_sums(rows, clusters),
+        lambda sums: _of_sums(sums)[measure],
+        level=level,
+        replicates=replicates,
+        seed=seed,
+        low=-1.0 if measure == "icc1" else 0.0,
+        high=1.0,
+    )
+
+
+def _of_sums(sums: Floats) -> dict[str, Floats]:
+    """Every measure of summed rows, shape ``(B, 7)``; NaN where it does not exist."""
+    n, ratings, squares, inverse, total, within_means, all_squares = sums.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (within_means - total**2 / ratings) / (n - 1)
+        error = np.maximum(all_squares - within_means, 0.0) / (ratings - n)
+        true = (between - error) / ((ratings - squares / ratings) / (n - 1))
+        noise = error * inverse / n
+        icc1 = true / (true + error)
+        above = np.where(true > 0, true, np.nan)
+        return {
+            "icc1": np.where(np.isfinite(icc1), icc1, np.nan),
+            "icc1_mean": above / (above + noise),
+            "ccc_true_score": 2 * above / (2 * above + noise),
+            "ccc_one_annotator": 2 * above / (2 * above + error + noise),
+            "ccc_limit": np.sqrt(above / (above + noise)),
+        }

@@ -18,7 +18,8 @@ from scipy.fft import dct, idct
 from scipy.sparse import csr_array
 
 from ..errors import OptionError
-from .calibration import cluster_index, pairs
+from .calibration import pairs
+from .clusters import cluster_codes
 
 __all__ = ["SmoothError", "smooth_error"]
 
@@ -141,7 +142,7 @@ def smooth_error(
     if not replicates:
         return SmoothError(n, value, None, None, 0, "none")
     rng = np.random.default_rng(seed)
-    index = None if clusters is None else cluster_index(clusters, n)
+    index = None if clusters is None else cluster_codes(clusters, n, "by_appearance")
     drawn = np.empty(replicates)
     step = max(1, _CHUNK // max(n, _GRID))
     for start in range(0, replicates, step):

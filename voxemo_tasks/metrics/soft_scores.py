@@ -15,8 +15,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from ..errors import LabelSetError, UnknownNameError
+from ..errors import UnknownNameError
 from . import choices, soft
+from .clusters import numbered, sums_of
 from .intervals import Interval
 from .resampling import ratio_interval, statistic_interval
 from .soft import SoftRate
@@ -179,21 +180,6 @@ def soft_value(
     return SoftRate(scores.mean, scores.n, scores.n_unscored, reason)
 
 
-def _groups(clusters: Sequence[str], n: int) -> tuple[tuple[str, ...], np.ndarray]:
-    if len(clusters) != n:
-        raise LabelSetError(
-            f"{len(clusters)} cluster names for {n} utterances; there must be one each"
-        )
-    names, at = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-    return tuple(str(name) for name in names), at.reshape(-1)
-
-
-def _summed(values: Floats, at: np.ndarray, groups: int) -> Floats:
-    """Column sums per cluster, shape ``(G, D)``."""
-    sums = [np.bincount(at, weights=column, minlength=groups) for column in values.T]
-    return np.stack(sums, axis=1)
-
-
 def components(
     metric: str,
     votes: Votes,
@@ -213,7 +199,7 @@ def components(
 
     Raises:
         UnknownNameError: For a metric that is no ratio of two sums.
-        LabelSetError: For another number of clusters than of items.
+        OptionError: For another number of clusters than of items.
 
     Example:
         >>> votes = Votes(np.array([[3, 1], [0, 4], [4, 0]]))
@@ -231,9 +217,9 @@ def components(
         pair = np.stack([values, np.where(np.isnan(values), np.nan, 1.0)], axis=1)
     else:
         raise UnknownNameError("metric that is a ratio of sums", metric, [*ITEM_METRICS, *_RATIOS])
-    names, at = _groups(clusters, len(votes))
-    sums = _summed(np.nan_to_num(pair, nan=0.0), at, len(names))
-    return Components(names, sums[:, 0], sums[:, 1])
+    names, at = numbered(clusters, len(votes))
+    sums = sums_of(np.nan_to_num(pair, nan=0.0), at, len(names))
+    return Components(tuple(map(str, names)), sums[:, 0], sums[:, 1])
 
 
 def _entropy_sums(votes: Votes, predicted: Predicted, policy: SoftPolicy) -> Floats:
@@ -283,7 +269,7 @@ def soft_interval(
     Raises:
         UnknownNameError: For another metric.
         OptionError: For a level or number of replicates out of range.
-        LabelSetError: For another number of clusters than of items.
+        OptionError: For another number of clusters than of items.
 
     Example:
         >>> votes = Votes(np.array([[3, 1], [0, 4], [4, 0], [1, 3]]))
@@ -318,10 +304,10 @@ def soft_interval(
             low=about.low,
             high=about.high,
         )
-    names, at = _groups(clusters, len(votes))
+    names, at = numbered(clusters, len(votes))
     kept = align(votes, predicted, policy).kept
     return statistic_interval(
-        _summed(rows, at[kept], len(names)),
+        sums_of(rows, at[kept], len(names)),
         function,
         level=level,
         replicates=replicates,

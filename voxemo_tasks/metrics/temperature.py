@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from ..errors import OptionError
-from .calibration import cluster_index
+from .clusters import cluster_codes
 from .confidence import whole_counts
 
 __all__ = [
@@ -148,7 +148,7 @@ def fit_temperature(
         2.0
     """
     scores, truth = checked_shares(log_shares, votes)
-    return fit_checked(scores, truth, cluster_index(clusters, len(scores)))
+    return fit_checked(scores, truth, cluster_codes(clusters, len(scores), "by_appearance"))
 
 
 def checked_shares(

@@ -12,6 +12,7 @@ from scipy.special import ndtri, stdtrit
 from ..errors import OptionError
 from ..metrics.association import contingency, cramers_v, cramers_v_interval
 from ..metrics.confusion import Confusion, Policy
+from ..metrics.crossed import CrossedInterval, crossed_interval
 from ..metrics.dimensional import (
     DIMENSIONAL_METRICS,
     dimension_interval,
@@ -28,7 +29,8 @@ from ..metrics.prompt_sensitivity import (
     prompt_spread,
 )
 from ..metrics.random_effects import RandomEffects
-from ..records import STATUSES
+from ..metrics.reliability import ReliabilityMeasure, reliability, reliability_interval
+from ..records import STATUSES, Json
 from . import model as m
 from .counting import Tally
 
@@ -81,17 +83,62 @@ def _root(value: float | None) -> float | None:
     return None if value is None else math.sqrt(value)
 
 
+SPEAKER_SENTENCE = "speaker x sentence"
+
+
+def with_crossed(rates: Mapping[str, m.Rate], tally: Tally) -> dict[str, m.Rate]:
+    """Hard rates with an interval for other speakers and other sentences beside their own."""
+    rows = [i for i in tally.scored if tally.documents[i].get("label") is not None]
+    facts = [tally.documents[i] for i in rows]
+    gold = [str(fact["label"]) for fact in facts]
+    said = [tally.answers[i] for i in rows]
+    speakers = [fact.get("speaker") for fact in facts]
+    sentences = [fact.get("sentence") for fact in facts]
+    unknown = sum(None in pair for pair in zip(speakers, sentences, strict=True))
+    out = {}
+    for name, one in rates.items():
+        sides = {}
+        for policy, number_ in (("strict", one.strict), ("answered", one.answered)):
+            level = number_.interval.level
+            if unknown:
+                why = f"speaker or sentence is not known of {unknown} utterances"
+                found = CrossedInterval(
+                    Interval(None, None, level, "none", 0, 0, why), *(None,) * 4, False, 0, 0, 0
+                )
+            else:
+                found = crossed_interval(
+                    *(tally.labels, gold, said, [str(s) for s in speakers]),
+                    *([str(s) for s in sentences], name),
+                    policy=policy,  # type: ignore[arg-type]  # one of its two literals
+                    level=level,
+                )
+            interval = interval_of(found.interval, SPEAKER_SENTENCE, number_.interval.seed)
+            sides[policy] = number_.model_copy(
+                update={
+                    "crossed": m.CrossedInterval(
+                        interval=interval,
+                        n_speakers=found.n_speakers,
+                        n_sentences=found.n_sentences,
+                        n_both=found.n_both,
+                        raised=found.raised,
+                    )
+                }
+            )
+        out[name] = one.model_copy(update=sides)
+    return out
+
+
 def rate(
     name: str, confusion: Confusion, clusters: list[Confusion], cluster: str | None, seed: int
 ) -> m.Rate:
     """A hard rate under both policies, with its bounds."""
     worst, best = bounds(confusion, name)
-    strict = _number(name, confusion, clusters, cluster, "strict", seed)
-    answered = _number(name, confusion, clusters, cluster, "answered", seed)
+    strict = number(name, confusion, clusters, cluster, "strict", seed)
+    answered = number(name, confusion, clusters, cluster, "answered", seed)
     return m.Rate(strict=strict, answered=answered, worst=worst, best=best)
 
 
-def _number(
+def number(
     name: str,
     confusion: Confusion,
     clusters: list[Confusion],
@@ -99,6 +146,7 @@ def _number(
     policy: Policy,
     seed: int,
 ) -> m.Number:
+    """A hard rate under one policy, with its interval over the clusters whose counts are given."""
     interval = bootstrap_interval(clusters, name, policy=policy, replicates=REPLICATES, seed=seed)
     return m.Number(
         value=HARD_METRICS[name](confusion, policy),
@@ -380,7 +428,6 @@ def dimensional_block(
     """Agreement of ratings, by dimension; of several replies the mean."""
     if scale is None:
         return {}
-    utterance = tally.of_reply[tally.values_of]
     out = {}
     for name in dimensions:
         rows = [i for i in tally.scored if tally.documents[i].get(name) is not None]
@@ -388,12 +435,8 @@ def dimensional_block(
         inside = [i for i, g in enumerate(gold) if scale[0] <= g <= scale[1]]
         if not inside:
             continue
-        column = tally.values[:, tally.dimensions.index(name)]
-        given = ~np.isnan(column)
-        n = len(tally.documents)
-        many = np.bincount(utterance[given], minlength=n)
-        mean = np.bincount(utterance[given], column[given], n) / np.maximum(many, 1)
-        predicted = [float(mean[rows[i]]) if many[rows[i]] else None for i in inside]
+        ratings = mean_ratings(tally, name)
+        predicted = [ratings[rows[i]] for i in inside]
         speakers = [tally.documents[rows[i]].get("speaker") for i in inside]
         clusters = None if None in speakers else [str(s) for s in speakers]
         sums = dimension_sums([gold[i] for i in inside], predicted, scale=scale, clusters=clusters)
@@ -411,5 +454,54 @@ def dimensional_block(
             n_answered=sums.n_answered,
             gold_off_scale=len(gold) - len(inside),
             metrics=metrics,
+            ceiling=_ceiling(
+                [tally.documents[rows[i]] for i in inside], name, metrics["ccc"].value, seed
+            ),
         )
     return out
+
+
+def mean_ratings(tally: Tally, dimension: str) -> list[float | None]:
+    """The rating that each utterance was given, of several replies the mean."""
+    utterance = tally.of_reply[tally.values_of]
+    column = tally.values[:, tally.dimensions.index(dimension)]
+    given, n = ~np.isnan(column), len(tally.documents)
+    many = np.bincount(utterance[given], minlength=n)
+    mean = np.bincount(utterance[given], column[given], n) / np.maximum(many, 1)
+    return [float(value) if k else None for value, k in zip(mean, many, strict=True)]
+
+
+ONLY_MEANS = "only mean ratings are known, not each rater's own"
+
+
+def _ceiling(documents: Sequence[Json], dimension: str, ccc: float | None, seed: int) -> m.Ceiling:
+    rated = []
+    for document in documents:
+        raters = (document.get("rater_ratings") or {}).values()
+        given = [float(rating[dimension]) for rating in raters if dimension in rating]
+        if given:
+            rated.append((given, document.get("speaker")))
+    ratings = [given for given, _ in rated]
+    speakers = [speaker for _, speaker in rated]
+    known = bool(speakers) and None not in speakers
+    names = [str(speaker) for speaker in speakers] if known else None
+    found = reliability(ratings)
+
+    def value(what: ReliabilityMeasure) -> m.Value:
+        interval = reliability_interval(ratings, what, names, replicates=REPLICATES, seed=seed)
+        return m.Value(
+            value=getattr(found, what),
+            n=found.n_utterances,
+            interval=interval_of(interval, "speaker" if known else None, seed),
+        )
+
+    return m.Ceiling(
+        ccc=value("ccc_true_score"),
+        ccc_one_annotator=value("ccc_one_annotator"),
+        ccc_limit=found.ccc_limit,
+        icc1=value("icc1"),
+        icc1_mean=found.icc1_mean,
+        n_ratings=found.n_ratings,
+        of_ceiling=found.of_ceiling(ccc),
+        reason=found.reason if ratings else ONLY_MEANS,
+    )

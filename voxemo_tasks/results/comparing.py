@@ -40,8 +40,8 @@ from ..store import RunData, read_run
 from . import comparison_model as c
 from . import model as m
 from .blocks import REPLICATES, effects_of, interval_of
-from .counting import OURS_CODES, Tally, collect, read_task
-from .score import SEED, SYNTHETIC, asked_by_task
+from .counting import OURS_CODES, Tally, asked_by_task, collect, read_task
+from .score import SEED, SYNTHETIC
 from .sensitivity import StoredReply, rank_stability, sensitivity
 
 ALPHA = 0.05

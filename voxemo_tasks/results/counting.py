@@ -209,6 +209,33 @@ class Tally:
         counts = np.bincount(flat[kept], minlength=n * p * (c + 1)).reshape(n, p, c + 1)
         return counts.sum(axis=1), counts
 
+    @cached_property
+    def mean_shares(self) -> Floats | None:
+        """Shares ``(N, C + 1)`` of the scored utterances, mean over their replies; the last is outside.
+
+        A reply without shares (``I think sad``) is a share of 1 on its answer or on no answer; one
+        that failed on our side is none.
+        ``None`` where no reply gave any.
+        """
+        if not len(self.shares):
+            return None
+        c = len(self.labels)
+        rows = np.zeros((len(self.outcome), c + 1))
+        rows[np.arange(len(rows)), np.minimum(self.outcome, c)] = 1
+        inside, outside = self.shares[:, :c], self.shares[:, c:]
+        whole = inside.sum(axis=1, keepdims=True)
+        # A likelihood's shares are divided by their sum; what lies outside the menu comes back in.
+        inside = np.where(np.abs(whole - 1) < 1e-9, inside * (1 - outside), inside)
+        rows[self.shares_of, :c] = inside
+        rows[self.shares_of, c] = np.maximum(0.0, 1 - inside.sum(axis=1))
+        at = self.place[self.of_reply]
+        kept = (at >= 0) & ~self.ours
+        n = len(self.scored)
+        total = np.stack([np.bincount(at[kept], column[kept], n) for column in rows.T], axis=1)
+        count = np.bincount(at[kept], minlength=n)
+        mean: Floats = total / np.maximum(count, 1)[:, None]
+        return mean
+
     def confusion(self) -> Confusion:
         """Pooled counts of gold against answer."""
         return Confusion.from_pairs(self.labels, *self._pairs(self.scored))
@@ -245,6 +272,18 @@ class Tally:
                 rows.append([kept.get(label, 0) for label in self.labels])
         shape = (len(rows), len(self.labels))
         return places, np.array(rows, dtype=np.int64).reshape(shape)
+
+
+def asked_by_task(run: RunData, sessions: Iterable[str] | None = None) -> dict[str, list[Asked]]:
+    """Task → its questions, oldest session first; of these sessions where they asked any."""
+    chosen = set(sessions or ())
+    by_task: dict[str, list[Asked]] = {}
+    for row in sorted(run.asked, key=lambda r: r.session):
+        by_task.setdefault(row.task, []).append(row)
+    return {
+        task: [row for row in rows if row.session in chosen] or rows
+        for task, rows in by_task.items()
+    }
 
 
 def choose_verbalizer(header: Json, override: str | None) -> tuple[AnyVerbalizer, Json]:

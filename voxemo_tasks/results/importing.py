@@ -7,9 +7,7 @@ out and counted. Ids, labels and facts are taken in NFC, and ``3.0`` is the labe
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 import math
 import re
@@ -20,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, registry
+from ..corpora.traces import read_traces
 from ..errors import OptionError, StoreError, UnknownNameError
-from ..home import write_atomically
+from ..home import DOCUMENTS, write_json_lines
 from ..labels import DIMENSIONS, LabelSet
-from ..records import Json, Response, digest_of
-from ..specs import StructuredSpec
+from ..records import Json, Response, Traces, digest_of
+from ..specs import StructuredSpec, TracesSpec
 from ..store import Asked, RunStore, reply_key
 from ..tables import cell, read_rows
 from ..verbalize import verbalize
@@ -44,11 +43,12 @@ DESCRIBING = (
     "synthesis",
 )
 PREDICTED = ("reply", *(f"predicted_{name}" for name in DIMENSIONS))
-FIELDS = ("utterance", *PREDICTED, *GOLD, *DESCRIBING, "prompt", "sample")
+TIMES = ("start", "end")
+"""Of a window of a recording with time-continuous ratings, in seconds; ``dialogue`` names it."""
+FIELDS = ("utterance", *PREDICTED, *GOLD, *DESCRIBING, *TIMES, "prompt", "sample")
 SHARE = "p."
 """``p.LABEL=COLUMN`` maps a column of probabilities."""
 
-SCHEMA = "voxemo-documents/1"
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _NUMBER = re.compile(r"\s*[+-]?\d+(?:\.\d+)?\s*")
 
@@ -126,6 +126,8 @@ def import_predictions(
     model: str | None = None,
     task: str = TASK,
     verbalizer: str | None = None,
+    traces: Path | None = None,
+    annotator_delay_s: float | None = None,
 ) -> Imported:
     """Write a run from a table of predictions.
 
@@ -140,12 +142,21 @@ def import_predictions(
         task: Name of the task.
         verbalizer: Reads the replies; default: ``closed_set``, ``distribution_json`` for
             probabilities, ``vad`` for ratings.
+        traces: Table of time-continuous ratings (``corpora.traces``); rows are then windows, and
+            need ``dialogue``, ``start`` and ``end`` in place of a gold rating.
+        annotator_delay_s: Lag of the annotators, kept with the run; default: not stated.
 
     Raises:
         OptionError: For a file, column or value that cannot be used, with its line.
+        CorpusError: For a table of traces that cannot be used.
         StoreError: Where the folder cannot be written, or holds a run already.
     """
-    plan = _Plan.of(columns, labels, scale, verbalizer)
+    plan = _Plan.of(columns, labels, scale, verbalizer, traced=traces is not None)
+    recordings = {} if traces is None else read_traces(traces)
+    if annotator_delay_s is not None and traces is None:
+        raise OptionError(
+            "--annotator-delay is of time-continuous ratings; give them with --traces"
+        )
     rows = _Rows(file, plan)
     for number, row in read_rows(file):
         rows.add(number, row)
@@ -163,14 +174,12 @@ def import_predictions(
         "dtype": None,
     }
     header = _header(task, plan, rows, file)
+    if traces is not None:
+        header["traces"] = _traces(traces, recordings, rows, annotator_delay_s)
     documents = [header, *rows.documents.values()]
     digest = digest_of(documents)
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as stream:
-        for line in documents:
-            stream.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
     with RunStore(out, fingerprint, synthetic=False) as store:
-        write_atomically(store.folder / "documents" / f"{digest}.jsonl.gz", buffer.getvalue())
+        write_json_lines(store.folder / "documents" / f"{digest}.jsonl.gz", documents)
         written: list[Response] = []
         for (utterance, prompt), samples in rows.replies.items():
             key = digest_of([fingerprint, task, utterance, prompt])
@@ -197,6 +206,7 @@ class _Plan:
     shares: dict[str, str]
     verbalizer: Any
     verbalizer_digest: str
+    traced: bool = False
 
     @classmethod
     def of(
@@ -205,11 +215,18 @@ class _Plan:
         labels: Sequence[str],
         scale: tuple[float, float] | None,
         verbalizer: str | None,
+        *,
+        traced: bool = False,
     ) -> _Plan:
         shares = {k.removeprefix(SHARE): c for k, c in columns.items() if k.startswith(SHARE)}
         rated = tuple(name for name in DIMENSIONS if f"predicted_{name}" in columns)
+        if traced and not ({"dialogue", *TIMES} <= columns.keys() and rated):
+            raise OptionError(
+                "--traces needs predicted ratings of windows: --map predicted_valence=… (or another "
+                "dimension), dialogue=…, start=…, end=…"
+            )
         if rated:
-            missing = [name for name in rated if name not in columns]
+            missing = [name for name in rated if name not in columns and not traced]
             if missing or labels or scale is None:
                 raise OptionError(
                     "ratings need --scale LOW,HIGH, a gold column for each predicted dimension "
@@ -232,7 +249,7 @@ class _Plan:
             )
         default = "vad" if rated else "distribution_json" if shares else "closed_set"
         spec, digest = registry.verbalizer(verbalizer or default)
-        return cls(columns, tuple(labels), rated, scale, shares, spec, digest)
+        return cls(columns, tuple(labels), rated, scale, shares, spec, digest, traced)
 
 
 class _Rows:
@@ -342,8 +359,20 @@ class _Rows:
             rating = self._number(number, row, name)
             if rating is not None:
                 document[name] = rating
-        rated = any(name in document for name in self.plan.dimensions)
+        rated = any(name in document for name in self.plan.dimensions) or self.plan.traced
+        if self.plan.traced:
+            document |= self._window(number, row)
         return document if document["label"] is not None or votes or rated else None
+
+    def _window(self, number: int, row: Json) -> Json:
+        """The recording and the times of a window."""
+        recording = self._text(number, row, "dialogue")
+        start, end = (self._number(number, row, name) for name in TIMES)
+        if recording is None or start is None or end is None:
+            raise self._error(number, "start", "a window needs dialogue, start and end")
+        if not 0 <= start < end:
+            raise self._error(number, "start", f"the window runs from {start:g} to {end:g} s")
+        return {"recording": recording, "start_s": start, "end_s": end}
 
     def _menu_label(self, number: int, gold: str) -> str:
         gold = unicodedata.normalize("NFC", gold)
@@ -467,14 +496,37 @@ def _plain(value: Any) -> str:
     return str(int(value)) if whole else str(value)
 
 
+def _traces(
+    file: Path, recordings: Mapping[str, Traces], rows: _Rows, delay_s: float | None
+) -> Json:
+    asked = {str(document["recording"]) for document in rows.documents.values()}
+    if unknown := sorted(asked - recordings.keys()):
+        raise OptionError(
+            f"{file}: has no trace of {unknown[0]!r} (and {len(unknown) - 1} more recordings of the "
+            f"predictions); it has {', '.join(sorted(recordings)[:5])} …"
+        )
+    spec = TracesSpec(delay_s=delay_s).model_dump() | {
+        "chosen_by": "the import (--annotator-delay)"
+    }
+    return {"recordings": {name: recordings[name] for name in sorted(asked)}, "options": spec}
+
+
 def _header(task: str, plan: _Plan, rows: _Rows, file: Path) -> Json:
     samples = max((len(several) for several in rows.replies.values()), default=1)
     prompts = list(dict.fromkeys(prompt for _, prompt in rows.replies))
     return {
-        "schema": SCHEMA,
+        "schema": DOCUMENTS,
         "task": task,
         "tier": "imported",
-        "corpus": {"id": task, "name": file.name, "synthetic": False},
+        "corpus": {
+            **{"id": task, "name": file.name, "synthetic": False},
+            # Naming both says that they were crossed.
+            **(
+                {"crossed": "speaker_sentence"}
+                if {"speaker", "sentence"} <= {*plan.columns}
+                else {}
+            ),
+        },
         "label_set": {"id": "imported", "labels": list(plan.labels), "merge": {}}
         if plan.labels
         else None,

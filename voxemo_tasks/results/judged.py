@@ -33,11 +33,11 @@ from ..specs import JudgeSpec
 from ..store import Judgement, read_judgements
 from ..tally import plurality
 from . import model as m
+from .blocks import REPLICATES, interval_of
 from .judgeable import label_item
 from .sensitivity import StoredReply
 
 METRICS = ("uar", "wa", "macro_f1", "coverage")
-REPLICATES = 1000
 METHOD = "rate of pooled counts; a non-answer is wrong and nobody's false positive"
 
 Read = Callable[[StoredReply], Verdict]
@@ -318,25 +318,11 @@ def _rates(
         rates[name] = m.Number(
             value=HARD_METRICS[name](pooled, "strict"),
             n=pooled.n("strict"),
-            interval=_interval(interval, "speaker" if by_speaker else None, task.seed),
+            interval=interval_of(interval, "speaker" if by_speaker else None, task.seed),
             method=METHOD,
         )
     failed = sum(v is not None and v.status in OURS for v in verdicts)
     return m.JudgedRates(n=len(kept), failed=failed, rates=rates)
-
-
-def _interval(interval: Interval, cluster: str | None, seed: int) -> m.Interval:
-    return m.Interval(
-        low=interval.low,
-        high=interval.high,
-        level=interval.level,
-        method=interval.method,
-        n_clusters=interval.n_clusters,
-        cluster=cluster,
-        replicates=interval.replicates,
-        seed=seed,
-        reason=interval.reason,
-    )
 
 
 def _effects(
@@ -357,7 +343,7 @@ def _effects(
             metric=name,
             value=difference(counts, name),
             n=len(shared),
-            interval=_interval(
+            interval=interval_of(
                 difference_interval(counts, name, replicates=REPLICATES, seed=task.seed),
                 "speaker" if known else None,
                 task.seed,

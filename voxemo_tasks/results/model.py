@@ -15,6 +15,19 @@ from .basics import Value as Value
 from .probes.model import Probes
 
 
+class CrossedInterval(Model):
+    """An interval over two things that were sampled and crossed: speakers and sentences."""
+
+    interval: Interval = Field(
+        description="Method two_way: variance over speakers and over sentences, less that over both; "
+        "n_clusters is the fewer of the two, and gives the degrees of freedom."
+    )
+    n_speakers: int
+    n_sentences: int
+    n_both: int = Field(description="Combinations that occur.")
+    raised: bool = Field(description="Whether the larger one-way variance had to be taken.")
+
+
 class Number(Model):
     """A rate with what it rests on."""
 
@@ -22,6 +35,11 @@ class Number(Model):
     n: int = Field(description="Utterances in the denominator's population.")
     interval: Interval
     method: str = Field(description="How the rate is defined.")
+    crossed: CrossedInterval | None = Field(
+        default=None,
+        description="For other speakers and other sentences; null where the card does not say that "
+        "all speakers say the same ones.",
+    )
 
 
 class Rate(Model):
@@ -201,6 +219,29 @@ class Association(Model):
     agreement_answered: float | None
 
 
+class Spread(Model):
+    """Least, mean and most."""
+
+    least: float
+    mean: float
+    most: float
+
+
+class Ceiling(Model):
+    """What a prediction can reach where the gold is a mean of a few noisy ratings."""
+
+    ccc: Value = Field(description="CCC of the true score with the gold: the ceiling.")
+    ccc_one_annotator: Value = Field(description="CCC of one more annotator with the gold.")
+    ccc_limit: float | None = Field(
+        description="The highest CCC that any function of the true score reaches."
+    )
+    icc1: Value = Field(description="Reliability of one rating, one-way.")
+    icc1_mean: float | None = Field(description="Reliability of the gold.")
+    n_ratings: int
+    of_ceiling: float | None = Field(description="The model's CCC over the ceiling.")
+    reason: str | None = Field(description="Why something does not exist.")
+
+
 class Dimensional(Model):
     """Ratings on one dimension."""
 
@@ -208,14 +249,45 @@ class Dimensional(Model):
     n_answered: int
     gold_off_scale: int
     metrics: dict[str, Value]
+    ceiling: Ceiling | None = Field(
+        default=None, description="From each rater's own ratings; null in older files."
+    )
 
 
-class Spread(Model):
-    """Least, mean and most."""
+class Delay(Model):
+    """How far annotators lag behind what they hear, and who says so."""
 
-    least: float
-    mean: float
-    most: float
+    delay_s: float = Field(description="Taken off the times of every trace.")
+    chosen_by: str
+    source: str | None
+
+
+class ConversationScore(Model):
+    """Windows of one recording."""
+
+    recording: str
+    n_windows: int
+    n: int = Field(description="Windows with gold.")
+    n_answered: int = Field(description="Of these, with an answer on the scale.")
+    n_annotators: int
+    ccc: float | None
+
+
+class Continuous(Model):
+    """Windows of recordings against time-continuous annotator traces, on one dimension."""
+
+    delay: Delay
+    step_s: float
+    max_gap_s: float
+    min_annotators: int
+    min_share: float
+    n_windows: int = Field(description="Scored windows of recordings that have a trace.")
+    n_without_trace: int = Field(description="Of these, without gold: left out.")
+    n_unanswered: int = Field(description="Of those with gold, without an answer on the scale.")
+    annotators: Spread
+    metrics: dict[str, Value] = Field(description="All windows pooled; recordings redrawn.")
+    mean_ccc: Value = Field(description="Mean over recordings; n is how many have one.")
+    conversations: list[ConversationScore]
 
 
 class SoftValue(Model):
@@ -379,6 +451,31 @@ class Calibration(Model):
     temperature: list[TemperatureFit]
 
 
+class AgainstWords(Model):
+    """A hard rate beside that of the words alone, on the utterances that both have."""
+
+    own: Number
+    baseline: Number
+    difference: Value = Field(description="Own less baseline, paired: the same speakers redrawn.")
+
+
+class TranscriptBaseline(Model):
+    """A system that was given the words and no sound, on the same utterances."""
+
+    source: Literal["run", "control"] = Field(
+        description="run: another run folder; control: the run's own condition transcript_only."
+    )
+    task: str
+    condition: str
+    model: dict[str, Any] = Field(description="Fingerprint of the model that answered.")
+    fingerprint_sha256: str
+    verbalizer: dict[str, Any]
+    documents_sha256: str
+    n: int = Field(description="Utterances that both sides scored, with a gold label.")
+    n_without_baseline: int = Field(description="Utterances with a gold label that are left out.")
+    hard: dict[str, dict[str, AgainstWords]] = Field(description="Rate → policy → both sides.")
+
+
 class Pooled(Model):
     """Tasks with the same menu, their counts added up."""
 
@@ -507,6 +604,9 @@ class TaskResult(Model):
     baselines: dict[str, dict[str, float | None]] = Field(
         description="chance (uniform over the menu) and majority → rate → value."
     )
+    transcript_baseline: TranscriptBaseline | None = Field(
+        default=None, description="Null where none was given and no control was asked."
+    )
     with_choices: dict[str, WithChoices] = Field(default_factory=dict)
     prompt_sensitivity: PromptSensitivity | None = None
     groups: dict[str, Groups] = Field(default_factory=dict)
@@ -515,6 +615,9 @@ class TaskResult(Model):
         default=None, description="Null without a confidence (one reply an utterance)."
     )
     dimensional: dict[str, Dimensional] = Field(default_factory=dict)
+    continuous: dict[str, Continuous] = Field(
+        default_factory=dict, description="Dimension → windows against annotator traces."
+    )
     association: dict[str, Association] = Field(default_factory=dict)
     validity: Literal["passed", "failed", "not examined"] = Field(
         default="not examined",
@@ -541,6 +644,13 @@ class Session(Model):
     engine: dict[str, Any] = Field(default_factory=dict)
 
 
+class BaselineRun(Model):
+    """A run folder that was compared with."""
+
+    run: str = Field(description="The folder; its numbers depend on nothing else.")
+    sessions: list[str] = Field(description="Its writers then; later ones are left out again.")
+
+
 class Scoring(Model):
     """What the run folder was scored with, so that the same can be done again."""
 
@@ -549,6 +659,12 @@ class Scoring(Model):
     sessions: list[str] = Field(description="Tasks of these writers on what they asked.")
     seed: int
     multiverse: bool = Field(description="Whether the replies were read in every other way too.")
+    annotator_delay_s: float | None = Field(
+        default=None, description="Stated for this score; null: the card's."
+    )
+    transcript_baseline: BaselineRun | None = Field(
+        default=None, description="The run folder of a transcript-only system."
+    )
 
 
 class Departure(Model):

@@ -7,8 +7,9 @@ plan        what a researcher writes before any reply is seen: hypotheses, corpo
 locked      the plan with every choice made explicit (defaults too) and the SHA-256 of every
             registered file, under one digest of all of it: a changed character shows
 departure   anything that was done otherwise: a task more or less, another menu, prompt, verbalizer,
-            option or seed, utterances that were not asked. Options that a locked choice already
-            says (protocol, prompts …) are compared by what they came to, not by their spelling
+            option or seed, utterances that were not asked, another judge or none.
+            Options that a locked choice already says (protocol, prompts …) are compared by what they
+            came to, not by their spelling
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from .model import Departure, Preregistration, Results, TaskResult
 
 RESOLVED = frozenset({"protocol", "fold", "role", "label_set", "prompts", "ensemble", "verbalizer"})
 """Options that stand in a locked task by what they came to."""
+
+JUDGE_MISSING = "judge_missing"
+"""Kind of departure that a run is bound to end with: judges read what it has stored."""
 
 BLOCKS = ("soft.", "calibration.", "valence.", "arousal.", "dominance.")
 """Beginnings of metrics that are no hard rates."""
@@ -265,6 +269,7 @@ def departures(locked: LockedPlan, results: Results) -> list[Departure]:
         if name not in planned:
             continue
         found += _asked(locked, result)
+        found += _judges(locked, result)
         for metric in locked.metrics.primary:
             if (name, metric) not in numbers:
                 found.append(_departure("metric", name, "primary metric", metric, None))
@@ -375,6 +380,25 @@ def _asked(locked: LockedPlan, result: TaskResult) -> Iterator[Departure]:
         yield _departure("utterances", result.task, "utterances asked", wanted, counts.asked)
     if counts.missing_replies:
         yield _departure("replies", result.task, "replies missing", 0, counts.missing_replies)
+
+
+def _judges(locked: LockedPlan, result: TaskResult) -> Iterator[Departure]:
+    """The rubric that judges were asked by, against the planned one; other ones are departures too."""
+    planned = locked.judge
+    done = [
+        Registered(id=str(rubric.get("id")), sha256=rubric.get("sha256"))
+        for rubric in [
+            *([] if result.judged is None else [result.judged.rubric]),
+            *(one["rubric"] for one in result.rubrics if "rubric" in one),
+        ]
+    ]
+    for judge in dict.fromkeys((one.id, one.sha256) for one in done):
+        if planned is None or judge != (planned.id, planned.sha256):
+            other = Registered(id=judge[0], sha256=judge[1])
+            yield _departure("judge", result.task, "judge", _shown(planned), _shown(other))
+    # A judge reads labels; a task that asks for ratings has nothing for it.
+    if planned is not None and planned not in done and result.label_set is not None:
+        yield _departure(JUDGE_MISSING, result.task, "judge", _shown(planned), None)
 
 
 def _shown(file: Registered | None) -> str | None:

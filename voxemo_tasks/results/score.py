@@ -6,6 +6,7 @@ the same folder gives the same numbers wherever and whenever it is scored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,11 +22,12 @@ from ..metrics.hard import HARD_METRICS, chance, majority
 from ..metrics.random_effects import random_effects
 from ..records import OURS, Json, Verdict
 from ..specs import AnyVerbalizer, VerbalizerSpec
-from ..store import Asked, RunData, read_run
+from ..store import RunData, read_run, writers_of
 from ..tally import FAILURE_LIMIT, read_reply, too_many_failures
 from . import judged
 from . import model as m
 from .attempts import Attempts
+from .baseline import CONTROL, Words, baseline_block, choose, control_of, read_baseline
 from .blocks import (
     GROUPED_BY,
     REPLICATES,
@@ -40,13 +42,16 @@ from .blocks import (
     rate,
     standard_error,
     with_choices,
+    with_crossed,
 )
 from .calibrated import MOST_SMOOTHED, calibration_block, hard_votes
-from .counting import AskedTask, Tally, collect, read_task
+from .continuous import continuous_block
+from .counting import AskedTask, Tally, asked_by_task, collect, read_task
+from .probes.answers import Answers
 from .probes.block import Takers, probes_block, read_stimuli
 from .probes.conditions import why_no_headline
 from .sensitivity import StoredReply, sensitivity
-from .soft import Gold, gold_of, shares_of, soft_block, source_of
+from .soft import Gold, given_shares, gold_of, soft_block
 
 SEED = 20260501
 SYNTHETIC = "synthetic, not a result"
@@ -67,12 +72,14 @@ class Wanted:
         by: What to divide by; default: what is known and differs.
         seed: Of the bootstrap.
         multiverse: Read the replies in every other way too, and report what that changes.
+        delay_s: Lag of the annotators of time-continuous ratings; default: the card's.
     """
 
     verbalizer: str | None = None
     by: tuple[str, ...] | None = None
     seed: int = SEED
     multiverse: bool = True
+    delay_s: float | None = None
 
 
 def score_run(
@@ -84,6 +91,9 @@ def score_run(
     seed: int = SEED,
     multiverse: bool = True,
     without: Collection[str] = (),
+    transcript_baseline: Path | None = None,
+    baseline_without: Collection[str] = (),
+    annotator_delay_s: float | None = None,
 ) -> m.Results:
     """Score a run folder.
 
@@ -97,9 +107,14 @@ def score_run(
         seed: Of the bootstrap.
         multiverse: Read the replies in every other way too, and report what that changes.
         without: Writers to leave out, as if they had never written into the folder.
+        transcript_baseline: Run folder of a system that was given the words alone; without, the run's
+            own control is taken where it was asked.
+        baseline_without: Writers of that folder to leave out.
+        annotator_delay_s: Lag of the annotators of time-continuous ratings; default: the card's.
 
     Raises:
-        StoreError: Where the folder is no run folder, or nothing was asked in it.
+        StoreError: Where a folder is no run folder, or nothing was asked in it.
+        OptionError: Where the baseline shares no utterance with any task, or has other gold labels.
         DataRoomError: Where a verbalizer's registered bytes are not those the run was made with.
         OptionError: For a fact to divide by that no utterance has.
     """
@@ -109,7 +124,14 @@ def score_run(
         raise StoreError(
             f"{folder}: nothing was asked in this run yet, so there is nothing to score"
         )
-    wanted = Wanted(verbalizer, None if by is None else tuple(by), seed, multiverse)
+    wanted = Wanted(
+        verbalizer, None if by is None else tuple(by), seed, multiverse, annotator_delay_s
+    )
+    if annotator_delay_s is not None and not math.isfinite(annotator_delay_s):
+        raise OptionError(f"--annotator-delay is {annotator_delay_s}; it is a number of seconds")
+    words = None
+    if transcript_baseline is not None:
+        words = read_baseline(transcript_baseline, baseline_without)
     asked = {task: read_task(run, task, by_task[task], verbalizer) for task in sorted(by_task)}
     require_known(by or (), asked)
     is_judged = (folder / JUDGINGS).is_dir()
@@ -129,10 +151,17 @@ def score_run(
             collectors[task].tally(),
             probing[task],
             wanted,
+            words,
         )
         for task, one in asked.items()
     }
     tasks = {task: result for task, (result, _) in scored.items()}
+    if words is not None and not any(t.transcript_baseline for t in tasks.values()):
+        raise OptionError(
+            f"--transcript-baseline: no task of {transcript_baseline} "
+            f"({', '.join(w.task for w in words)}) has the labels of a task here and a scored "
+            "utterance of it; utterances are matched by their id"
+        )
     tried = Attempts(str(folder))
     synthetic = bool(run.run.get("synthetic_model")) or any(t.notice for t in tasks.values())
     return m.Results(
@@ -165,6 +194,17 @@ def score_run(
             sessions=sorted(set(sessions or ())),
             seed=seed,
             multiverse=multiverse,
+            annotator_delay_s=annotator_delay_s,
+            transcript_baseline=None
+            if transcript_baseline is None
+            else m.BaselineRun(
+                run=str(transcript_baseline.absolute()),
+                sessions=sorted(
+                    name
+                    for name in writers_of(transcript_baseline)
+                    if name not in set(baseline_without)
+                ),
+            ),
         ),
     )
 
@@ -187,20 +227,14 @@ def require_known(by: Sequence[str], asked: Mapping[str, AskedTask]) -> None:
             )
 
 
-def asked_by_task(run: RunData, sessions: Iterable[str] | None = None) -> dict[str, list[Asked]]:
-    """Task → its questions, oldest session first; of these sessions where they asked any."""
-    chosen = set(sessions or ())
-    by_task: dict[str, list[Asked]] = {}
-    for row in sorted(run.asked, key=lambda r: r.session):
-        by_task.setdefault(row.task, []).append(row)
-    return {
-        task: [row for row in rows if row.session in chosen] or rows
-        for task, rows in by_task.items()
-    }
-
-
 def _score_task(
-    run: RunData, one: AskedTask, asked: int, tally: Tally, takers: Takers, wanted: Wanted
+    run: RunData,
+    one: AskedTask,
+    asked: int,
+    tally: Tally,
+    takers: Takers,
+    wanted: Wanted,
+    words: Sequence[Words] | None,
 ) -> tuple[m.TaskResult, Tally]:
     labels, header, spec, reading = one.reading.labels, one.header, one.reading.spec, one.reading
     keep = wanted.multiverse and bool(labels)
@@ -218,8 +252,10 @@ def _score_task(
         if result.judged is None:
             tried.absent["judged"] = "no judge was asked for labels"
         result = _probed(result, run, one, tally, takers, wanted.seed, tried)
+        # Nor is this: a baseline of other utterances or other gold labels is the user's to mend.
+        result = _beside_words(result, run, one, tally, takers, words, wanted.seed, tried)
     else:
-        result = result.model_copy(update=_rated(tally, reading.scale, wanted, tried))
+        result = result.model_copy(update=_rated(header, tally, reading.scale, wanted, tried))
     return result.model_copy(update={"absent": tried.absent}), tally
 
 
@@ -274,6 +310,33 @@ def _probed(
     return result.model_copy(update=update)
 
 
+def _beside_words(
+    result: m.TaskResult,
+    run: RunData,
+    one: AskedTask,
+    tally: Tally,
+    takers: Takers,
+    given: Sequence[Words] | None,
+    seed: int,
+    tried: Attempts,
+) -> m.TaskResult:
+    """The result with what the words alone reach, of another run or of the run's own control."""
+    own = Answers.of(tally)
+    if given is not None:
+        words = choose(one.task, tally.labels, own, given)
+        why = "no task of the transcript baseline has these labels and any of these utterances"
+    else:
+        control = takers.collectors.get(CONTROL)
+        words = None if control is None else control_of(run, one, control.tally())
+        why = f"no transcript baseline was given, and the control {CONTROL} was not asked"
+    block = None if words is None else baseline_block(tally.labels, own, words, seed)
+    if block is None:
+        tried.absent["transcript_baseline"] = (
+            why if words is None else "no utterance with a gold label was scored on both sides"
+        )
+    return result.model_copy(update={"transcript_baseline": block})
+
+
 def _varied(tally: Tally, spec: AnyVerbalizer) -> m.Sensitivity | None:
     gold = tally.column("label")
     known = [i for i, label in enumerate(gold) if label is not None]
@@ -295,12 +358,16 @@ LABELS = "the task asks for labels, not ratings"
 
 
 def _rated(
-    tally: Tally, scale: tuple[float, float] | None, wanted: Wanted, tried: Attempts
+    header: Json,
+    tally: Tally,
+    scale: tuple[float, float] | None,
+    wanted: Wanted,
+    tried: Attempts,
 ) -> Json:
     """The blocks of a task that asked for ratings."""
     for name in ("hard", "sensitivity", "with_choices", "prompt_sensitivity", "soft"):
         tried.absent[name] = RATINGS
-    for name in ("calibration", "association", "probes"):
+    for name in ("calibration", "association", "probes", "transcript_baseline"):
         tried.absent[name] = RATINGS
     keys = group_keys(tally, wanted.by)
     return {
@@ -308,6 +375,12 @@ def _rated(
             "dimensional",
             lambda: dimensional_block(tally, tally.dimensions, scale, wanted.seed),
             why="no scored utterance has a gold rating on the scale",
+        )
+        or {},
+        "continuous": tried.block(
+            "continuous",
+            lambda: continuous_block(tally, header, scale, wanted.delay_s, wanted.seed),
+            why="no scored utterance is a window of a recording with time-continuous ratings",
         )
         or {},
         "groups": tried.block(
@@ -330,7 +403,7 @@ def _labelled(
 ) -> Json:
     """The blocks of a task that asked for labels."""
     keys, seed, n = group_keys(tally, wanted.by), wanted.seed, len(tally.scored)
-    tried.absent["dimensional"] = LABELS
+    tried.absent["dimensional"] = tried.absent["continuous"] = LABELS
     prompts = tried.block(
         "prompt_sensitivity",
         lambda: prompt_block(tally, seed),
@@ -395,8 +468,7 @@ def _choices(
 def _calibrated(
     header: Json, tally: Tally, gold: Gold | None, keys: Sequence[str], seed: int
 ) -> m.Calibration | None:
-    source = source_of(header, tally)
-    given = shares_of(tally) if source in ("likelihood", "verbalised", "replayed") else None
+    given = given_shares(header, tally)
     if gold is not None:
         target, places, votes = "votes", gold.places, gold.votes.counts
     else:
@@ -471,9 +543,7 @@ def _result(run: RunData, one: AskedTask, asked: int, tally: Tally, seed: int) -
             partly_heard=tally.partly_heard,
         ),
         audio=m.Heard(supplied_s=round(tally.supplied_s, 3), heard_s=round(tally.heard_s, 3)),
-        hard={}
-        if confusion is None
-        else {name: rate(name, confusion, clusters, cluster, seed) for name in HARD_METRICS},
+        hard={} if confusion is None else _hard(header, tally, confusion, clusters, cluster, seed),
         per_label=[] if confusion is None else per_label(labels, confusion),
         confusion=None
         if confusion is None
@@ -484,6 +554,19 @@ def _result(run: RunData, one: AskedTask, asked: int, tally: Tally, seed: int) -
         if confusion is None
         else {"chance": chance(confusion), "majority": majority(confusion)},
     )
+
+
+def _hard(
+    header: Json,
+    tally: Tally,
+    confusion: Confusion,
+    clusters: list[Confusion],
+    cluster: str | None,
+    seed: int,
+) -> dict[str, m.Rate]:
+    rates = {name: rate(name, confusion, clusters, cluster, seed) for name in HARD_METRICS}
+    crossed = header["corpus"].get("crossed") == "speaker_sentence"
+    return with_crossed(rates, tally) if crossed else rates
 
 
 def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list[m.Pooled]:

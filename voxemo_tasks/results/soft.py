@@ -23,6 +23,9 @@ from . import model as m
 from .blocks import REPLICATES, interval_of
 from .counting import Tally
 
+FROM_SHARES: frozenset[Source] = frozenset({"likelihood", "verbalised", "replayed"})
+"""Sources whose replies give shares of the labels."""
+
 POLICIES: tuple[SoftPolicy, ...] = ("extra_class", "answered", "uniform")
 DRAWS = 10
 """Simulated draws behind a noise floor; its standard error is far below the interval's width."""
@@ -63,30 +66,11 @@ def source_of(header: Json, tally: Tally) -> Source:
     return "prompt_ensemble" if len(tally.prompts) > 1 else "sampling"
 
 
-def shares_of(tally: Tally) -> np.ndarray | None:
-    """Shares ``(N, C + 1)`` of the scored utterances, mean over their replies; the last is outside.
-
-    A reply without shares (``I think sad``) is a share of 1 on its answer or on no answer; one that
-    failed on our side is none.
-    ``None`` where no reply gave any.
+def given_shares(header: Json, tally: Tally) -> np.ndarray | None:
+    """Shares ``(N, C + 1)`` of the scored utterances where the task's distribution is made of them;
+    ``None`` where its generations are counted instead.
     """
-    if not len(tally.shares):
-        return None
-    c = len(tally.labels)
-    rows = np.zeros((len(tally.outcome), c + 1))
-    rows[np.arange(len(rows)), np.minimum(tally.outcome, c)] = 1
-    inside, outside = tally.shares[:, :c], tally.shares[:, c:]
-    whole = inside.sum(axis=1, keepdims=True)
-    # A likelihood's shares are divided by their sum; what lies outside the menu comes back in.
-    inside = np.where(np.abs(whole - 1) < 1e-9, inside * (1 - outside), inside)
-    rows[tally.shares_of, :c] = inside
-    rows[tally.shares_of, c] = np.maximum(0.0, 1 - inside.sum(axis=1))
-    at = tally.place[tally.of_reply]
-    kept = (at >= 0) & ~tally.ours
-    n = len(tally.scored)
-    total = np.stack([np.bincount(at[kept], column[kept], n) for column in rows.T], axis=1)
-    count = np.bincount(at[kept], minlength=n)
-    return np.asarray(total / np.maximum(count, 1)[:, None])
+    return tally.mean_shares if source_of(header, tally) in FROM_SHARES else None
 
 
 def gold_of(tally: Tally, header: Json) -> Gold | None:
@@ -97,7 +81,7 @@ def gold_of(tally: Tally, header: Json) -> Gold | None:
     if not places:
         return None
     source = source_of(header, tally)
-    shares = shares_of(tally) if source in ("likelihood", "verbalised", "replayed") else None
+    shares = given_shares(header, tally)
     if shares is None:
         generations, _ = tally.generations
         has = generations[places].sum(axis=1) > 0

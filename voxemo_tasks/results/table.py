@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .model import Judged, Rate, Results, Sensitivity, TaskResult
+from .model import (
+    Continuous,
+    Dimensional,
+    Judged,
+    Rate,
+    Results,
+    Sensitivity,
+    TaskResult,
+    TranscriptBaseline,
+    Value,
+)
 from .probes.lines import probe_lines
 
 COLUMNS = ("uar", "wa", "macro_f1", "weighted_f1")
@@ -75,6 +85,45 @@ def _judged(judged: Judged) -> list[str]:
     return [*lines, *(f"    no judged headline: {reason}" for reason in judged.reasons)]
 
 
+def _words(block: TranscriptBaseline) -> str:
+    """What the words alone reach, and what the sound adds."""
+    both = block.hard["uar"]["strict"]
+    reach, of = both.difference.interval, both.baseline.interval
+    whose = "its own control" if block.source == "control" else block.model.get("model")
+    added = "" if reach is None else f" [{percent(reach.low)}, {percent(reach.high)}]"
+    return (
+        f"words alone ({whose}): uar {percent(both.baseline.value)} [{percent(of.low)}, "
+        f"{percent(of.high)}] of {block.n}; the run less that {percent(both.difference.value)}{added}"
+    )
+
+
+def _number(value: Value) -> str:
+    """A number that is no rate, with its interval."""
+    if value.value is None:
+        return "-"
+    low = None if value.interval is None else value.interval.low
+    high = None if value.interval is None else value.interval.high
+    reach = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+    return f"{value.value:.3f}{reach}"
+
+
+def _dimension(name: str, one: Dimensional) -> str:
+    """CCC beside its ceiling."""
+    of = ""
+    if one.ceiling is not None and one.ceiling.ccc.value is not None:
+        of = f", ceiling {_number(one.ceiling.ccc)} from {one.ceiling.n_ratings} ratings"
+    return f"{name}: ccc {_number(one.metrics['ccc'])} of {one.n_answered} answered of {one.n}{of}"
+
+
+def _continuous(name: str, one: Continuous) -> str:
+    """CCC against traces, pooled and by recording, with the delay that was taken off."""
+    return (
+        f"{name}, traces: ccc {_number(one.metrics['ccc'])} of {one.metrics['ccc'].n} windows pooled, "
+        f"{_number(one.mean_ccc)} mean of {one.mean_ccc.n} recordings; delay {one.delay.delay_s:g} s "
+        f"({one.delay.chosen_by})"
+    )
+
+
 def table_of(results: Results) -> str:
     """A row per task: strict rates in percent with 95 % intervals, coverage, chance, statuses."""
     head = ["task", "n", "coverage", *COLUMNS, "chance uar", "majority wa"]
@@ -108,6 +157,10 @@ def table_of(results: Results) -> str:
             notes.append(f"  {_varied(task.sensitivity)}")
         if task.judged is not None:
             notes += _judged(task.judged)
+        notes += [f"  {_dimension(name, one)}" for name, one in task.dimensional.items()]
+        notes += [f"  {_continuous(name, one)}" for name, one in task.continuous.items()]
+        if task.transcript_baseline is not None:
+            notes.append(f"  {_words(task.transcript_baseline)}")
         if task.probes is not None:
             notes += [f"  {line}" for line in probe_lines(task.probes)]
         notes += [f"  no headline: {reason}" for reason in task.reasons]

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from .. import __version__, registry
 from ..errors import DataRoomError, StoreError, UnknownNameError
 from ..records import Json
+from ..store import writers_of
 from .model import Results, Scoring, TaskResult
 from .score import SEED, SWITCHED_OFF, score_run
 from .writing import read_results
@@ -37,6 +38,9 @@ MAY_DIFFER = frozenset(
 by itself; ``scoring`` is what is repeated; departures from a plan need the plan (``voxemo verify
 --prereg``); a session's record
 goes on after its results were written."""
+
+ABSENT = "absent"
+"""Key under which results say why a block is not there."""
 
 Kind = Literal["number", "text", "absent", "added", "digest"]
 
@@ -93,13 +97,16 @@ class Verification:
         return self.version == __version__
 
 
-def verify_results(path: Path, folder: Path | None = None) -> Verification:
+def verify_results(
+    path: Path, folder: Path | None = None, transcript_baseline: Path | None = None
+) -> Verification:
     """Score the run folder of a results JSON again and compare.
 
     Args:
         path: The results JSON.
         folder: The run folder; default: the one that it names, or where that is not there, the
             folder that the file lies in.
+        transcript_baseline: Run folder of the transcript-only system, where it was moved.
 
     Raises:
         StoreError: For a file that is no results JSON, or a folder that is no run folder.
@@ -108,9 +115,19 @@ def verify_results(path: Path, folder: Path | None = None) -> Verification:
     stored = _raw(path)
     place = folder or _folder_of(results, path)
     known = {session.id for session in results.sessions}
-    later = sorted(p.stem for p in (place / "sessions").glob("*.json") if p.stem not in known)
+    later = [name for name in writers_of(place) if name not in known]
     scoring = results.scoring or inferred_scoring(results)
     files = changed_files(results)
+    words, words_later = None, []
+    if scoring.transcript_baseline is not None:
+        words = transcript_baseline or Path(scoring.transcript_baseline.run)
+        if not (words / "run.json").is_file():
+            raise StoreError(
+                f"{path} was scored beside a transcript-only system, whose run folder {words} is not "
+                "there; say where it is with --transcript-baseline"
+            )
+        mine = set(scoring.transcript_baseline.sessions)
+        words_later = [name for name in writers_of(words) if name not in mine]
     try:
         again = score_run(
             place,
@@ -120,6 +137,9 @@ def verify_results(path: Path, folder: Path | None = None) -> Verification:
             seed=scoring.seed,
             multiverse=scoring.multiverse,
             without=later,
+            transcript_baseline=words,
+            baseline_without=words_later,
+            annotator_delay_s=scoring.annotator_delay_s,
         )
     except (DataRoomError, UnknownNameError) as error:
         return Verification(
@@ -241,6 +261,8 @@ class _Walk:
             here = f"{place}.{key}" if place else str(key)
             if here in MAY_DIFFER:
                 continue
+            if key == ABSENT and isinstance(stored.get(key), dict) and isinstance(again[key], dict):
+                again = {**again, key: self._reasons(at, stored, again[key])}
             if key not in stored:
                 if key in filled:
                     self.not_in_file.append(at)
@@ -250,6 +272,12 @@ class _Walk:
                 self._note(at, stored[key], None, "added")
             else:
                 self.compare(at, here, stored[key], filled.get(key), again[key])
+
+    def _reasons(self, path: str, stored: Json, again: Json) -> Json:
+        """Why blocks are absent, without those that the file, being older, does not know."""
+        known = {k: v for k, v in again.items() if k in stored[ABSENT] or k.split(".")[0] in stored}
+        self.not_in_file += [f"{path}.{key}" for key in again if key not in known]
+        return known
 
     def _note(self, path: str, stored: Any, again: Any, kind: Kind) -> None:
         self.differences.append(Difference(path, stored, again, kind))

@@ -2,7 +2,7 @@
 
 from .judgements import Judgement, JudgementStore, read_judgements
 from .keys import reply_key, request_key, sample_seed
-from .reading import Asked, RunData, is_failed, read_run
+from .reading import Asked, RunData, is_failed, read_run, writers_of
 from .writing import RunStore
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "reply_key",
     "request_key",
     "sample_seed",
+    "writers_of",
 ]

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import StoreError
+from ..home import DOCUMENTS
 from ..records import Json, Response
 
 RUN_FILE = "run.json"
@@ -245,7 +246,7 @@ def read_documents(path: Path) -> tuple[Json, list[Json]]:
         ) from error
     except (OSError, ValueError, EOFError) as error:
         raise StoreError(f"{path} is damaged ({error}); run again to write it anew") from error
-    if not rows or rows[0].get("schema") != "voxemo-documents/1":
+    if not rows or rows[0].get("schema") != DOCUMENTS:
         raise StoreError(f"{path} is not a documents file of this version")
     return rows[0], rows[1:]
 
@@ -294,6 +295,11 @@ def read_run_file(folder: Path) -> Json:
     if run.get("schema") != RUN_SCHEMA:
         raise StoreError(f"{path}: schema {run.get('schema')!r}, this version reads {RUN_SCHEMA!r}")
     return dict(run)
+
+
+def writers_of(folder: Path) -> list[str]:
+    """Names of the writers that have a record in a run folder."""
+    return sorted(path.stem for path in (folder / "sessions").glob("*.json"))
 
 
 def read_run(folder: Path, *, without: Collection[str] = ()) -> RunData:

@@ -7,28 +7,25 @@ named by its digest. Backends copy it into the run folder unread.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..corpora import Manifest, Prepared
+from ..corpora.traces import recording_of, together
 from ..errors import OptionError
-from ..home import home, write_atomically
+from ..home import DOCUMENTS, home, write_json_lines
 from ..labels import LabelSet
 from ..records import Json, Split, Utterance, digest_of
-from ..specs import CorpusCard
+from ..specs import CorpusCard, TracesSpec
 from .donors import Donors
 from .gold import gold_of
 from .options import RunOptions
 from .pairs import Pairs, read_pairs
 from .shots import Shots
 
-SCHEMA = "voxemo-documents/1"
 LOSO = "loso"
 """A protocol that every corpus with speakers has: leave one speaker out."""
 
@@ -37,6 +34,7 @@ KEPT = (
     "raw_label",
     "votes",
     "rater_votes",
+    "rater_ratings",
     "valence",
     "arousal",
     "dominance",
@@ -45,6 +43,7 @@ KEPT = (
     "age",
     "language",
     "culture",
+    "sentence",
     "dialogue",
     "setting",
     "relationship",
@@ -151,7 +150,8 @@ def select(
 ) -> Selection:
     """Rows of the wanted fold and role whose label is in the label set, in hash order.
 
-    Without a label set: those that have a rating on some dimension.
+    Without a label set: those that have a rating on some dimension, or are windows of a recording
+    with time-continuous ratings.
 
     Raises:
         OptionError: For a protocol or fold that the corpus does not have, or an empty selection.
@@ -171,6 +171,7 @@ def select(
     chosen: list[tuple[str, int]] = []
     folds: set[int] = set()
     ratings = list(zip(*(manifest.column(c) for c in RATINGS), strict=True))
+    traced = [label_set is None and traces is not None for traces in manifest.column("traces")]
     columns = (manifest.column(c) for c in ("utterance_id", "label", "votes", "error"))
     for row, (uid, label, votes, error, roles) in enumerate(zip(*columns, splits, strict=True)):
         mine = [split for split in roles if split.protocol == protocol]
@@ -185,7 +186,7 @@ def select(
             first = paired[uid][0]  # members of a pair stand together, so that --limit keeps pairs
             chosen.append((hash_order(card.id, f"{first['dimension']}:{first['pair']}"), row))
         elif label_set is None:
-            if all(rating is None for rating in ratings[row]):
+            if all(rating is None for rating in ratings[row]) and not traced[row]:
                 excluded["no rating"] += 1
             else:
                 chosen.append((hash_order(card.id, uid), row))
@@ -280,6 +281,9 @@ def describe(utterance: Utterance, label_set: LabelSet | None, target: str = "re
     data = utterance.to_json()
     kept = {key: data[key] for key in KEPT if data[key] is not None}
     gold = gold_of(utterance.label, utterance.votes, label_set, target)
+    if utterance.traces is not None:  # a window: its gold is worked out from the recording's traces
+        kept |= {"start_s": data["start_s"], "end_s": data["end_s"]}
+        kept["recording"] = recording_of(utterance.dialogue, utterance.path)
     words = utterance.text_label
     if words is not None and label_set is not None:
         kept["label2"] = label_set.of(words) or words
@@ -296,17 +300,34 @@ def write_documents(header: Json, documents: Documents) -> tuple[Path, str]:
         StoreError: Where it cannot be written.
     """
     rows = [{k: v for k, v in doc.items() if k not in UNWRITTEN} for doc in documents]
-    head = {"schema": SCHEMA, **header, "n_utterances": len(rows)}
+    head = {"schema": DOCUMENTS, **header, "n_utterances": len(rows)}
     lines = [head, *rows]
     digest = digest_of(lines)
     path = home() / "documents" / f"{digest}.jsonl.gz"
     if not path.exists():
-        buffer = io.BytesIO()
-        with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as stream:
-            for line in lines:
-                stream.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-        write_atomically(path, buffer.getvalue())
+        write_json_lines(path, lines)
     return path, digest
+
+
+def traces_of(card: CorpusCard, manifest: Manifest, rows: Sequence[int]) -> Json:
+    """Traces of the recordings of which some rows are windows, for the header; nothing without any.
+
+    The windows that are not asked about lend their samples: an annotator's answer to one window lies,
+    by the delay, with the next.
+    """
+    traces = manifest.column("traces")
+    if not any(traces[row] for row in rows):
+        return {}
+    names = [
+        recording_of(dialogue, path)
+        for dialogue, path in zip(manifest.column("dialogue"), manifest.column("path"), strict=True)
+    ]
+    asked = {names[row] for row in rows if traces[row] is not None}
+    found = together(
+        (name, one) for name, one in zip(names, traces, strict=True) if one and name in asked
+    )
+    spec = (card.dimensions and card.dimensions.traces) or TracesSpec()
+    return {"traces": {"recordings": found, "options": spec.model_dump()}}
 
 
 def corpus_facts(prepared: Prepared, card_digest: str) -> Json:
@@ -319,4 +340,5 @@ def corpus_facts(prepared: Prepared, card_digest: str) -> Json:
         "synthetic": prepared.card.synthetic,
         "licence": prepared.card.licence,
         "hard_target": prepared.card.hard_target,
+        **({"crossed": prepared.card.crossed} if prepared.card.crossed else {}),
     }

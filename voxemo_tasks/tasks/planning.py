@@ -146,8 +146,11 @@ class Plan:
         if self.label_set is not None or self.card.dimensions is None:
             return (), None
         columns = {name: manifest.column(name) for name in DIMENSIONS}
+        traces = manifest.column("traces")
         rated = tuple(
-            name for name, column in columns.items() if any(column[row] is not None for row in rows)
+            name
+            for name, column in columns.items()
+            if any(column[row] is not None or name in (traces[row] or ()) for row in rows)
         )
         return rated, (self.card.dimensions.low, self.card.dimensions.high)
 

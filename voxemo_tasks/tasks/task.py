@@ -28,7 +28,7 @@ from ..render import Menu, decoding_of, render, schema_of
 from ..tally import plurality, too_many_failures
 from .asking import Member, sampling_of, verdict_on
 from .conditions import CLAIMS, CLEAN
-from .documents import Documents, corpus_facts, select, write_documents
+from .documents import Documents, corpus_facts, select, traces_of, write_documents
 from .operations import operations
 from .options import RunOptions, parse_options
 from .pairs import Pairs, read_pairs
@@ -310,7 +310,13 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             "options": self.options.to_json(),
             **self._conditions(),
             **self._paired(),
+            **self._traces(),
         }
+
+    def _traces(self) -> Json:
+        if self.label_set is not None:
+            return {}
+        return traces_of(self._prepared.card, self._prepared.manifest(), self.selection.rows)
 
     def _paired(self) -> Json:
         pairs = self._pairs()

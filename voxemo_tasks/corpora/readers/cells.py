@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from ...labels import DIMENSIONS
 from ...records import Split
 from ...specs import BCP47, Spec
 
@@ -83,6 +84,35 @@ def _rater_votes(value: Any) -> dict[str, tuple[str, ...]]:
     return {rater: tuple(labels) for rater, labels in chosen.items()}
 
 
+def _rater_ratings(value: Any) -> dict[str, dict[str, float]]:
+    ratings = _object(value)
+    for rater, given in ratings.items():
+        if not isinstance(given, dict) or not given or given.keys() - set(DIMENSIONS):
+            raise ValueError(
+                f"{given!r} of rater {rater!r} is not an object such as {{'valence': 3}}; dimensions: "
+                f"{', '.join(DIMENSIONS)}"
+            )
+    return {rater: {n: _number(v) for n, v in given.items()} for rater, given in ratings.items()}
+
+
+def _traces(value: Any) -> dict[str, dict[str, tuple[tuple[float, ...], tuple[float, ...]]]]:
+    found = _object(value)
+    out: dict[str, dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] = {}
+    for dimension, by in found.items():
+        if dimension not in DIMENSIONS or not isinstance(by, dict):
+            raise ValueError(f"{dimension!r} is no dimension with an object of annotators")
+        for annotator, trace in by.items():
+            if (
+                not isinstance(trace, list | tuple)
+                or len(trace) != 2
+                or len({*map(len, trace)}) > 1
+            ):
+                raise ValueError(f"the trace of {annotator!r} is not [[times …], [values …]]")
+            times, values = (tuple(_number(x) for x in column) for column in trace)
+            out.setdefault(dimension, {})[annotator] = times, values
+    return out
+
+
 def splits(value: Any) -> tuple[Split, ...]:
     """A list of splits, or its JSON."""
     found = _json(value)
@@ -113,6 +143,8 @@ CONVERT: dict[str, Callable[[Any], Any]] = {
     "language": _language,
     "votes": _votes,
     "rater_votes": _rater_votes,
+    "rater_ratings": _rater_ratings,
+    "traces": _traces,
     "splits": splits,
 }
 """Field → what makes its value of a cell; fields that are not here are text."""

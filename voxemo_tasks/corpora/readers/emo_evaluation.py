@@ -8,7 +8,8 @@
     C-F1:	Neutral state;	()
     A-E3:	val 3; act 2; dom  2;	()
 
-The numbers of the header are the means of valence, activation and dominance. Only the raters that
+The numbers of the header are the means of valence, activation and dominance, those of the lines
+``A-…`` each rater's own. Only the raters that
 the card names vote (self-reports, C-F and C-M, do not by default); a rater may choose several
 classes. The speaker is the letter of the turn, not the one of the dialogue, which says who wore the
 motion-capture markers.
@@ -33,6 +34,7 @@ _HEADER = re.compile(
     r"\[\s*[0-9.]+\s*-\s*[0-9.]+\s*\]\t(?P<turn>\S+)\t(?P<label>\S+)\t"
     r"\[(?P<valence>[^,]*),(?P<arousal>[^,]*),(?P<dominance>[^,\]]*)\]\s*"
 )
+_RATED = {"val": "valence", "act": "arousal", "dom": "dominance"}
 _LEGEND = "% [START_TIME"
 
 
@@ -50,13 +52,16 @@ class Options(Spec):
     path: str = Field(default="{turn}", description="Template of a clip's path, or of its end.")
     audio_folder: str = Field(default="", description="Template: where the release has clips.")
     raters: str = Field(default="C-E[0-9]+", description="Regular expression of who votes.")
+    rating_raters: str = Field(
+        default="A-E[0-9]+", description="Regular expression of whose ratings on dimensions count."
+    )
     protocol: str | None = Field(default=None, description="Leave-one-session-out, by this name.")
     sessions: list[str] = Field(default_factory=list, description="Fold k tests the k-th.")
     extensions: list[str] = Field(min_length=1, description="Best first, without the dot.")
     ignore: list[str] = Field(default_factory=list, description="Shell patterns of other audio.")
     encodings: list[str] = Field(default=ENCODINGS, min_length=1)
 
-    @field_validator("turn", "raters")
+    @field_validator("turn", "raters", "rating_raters")
     @classmethod
     def _compiles(cls, pattern: str) -> str:
         try:
@@ -103,6 +108,12 @@ def _file(tree: Tree, wanted: Options, book: Book, file: str) -> Iterator[Uttera
             turn = _turn(tree, wanted, where, line)
             continue
         rater, _, answer = line.partition(":")
+        if isinstance(turn, Utterance) and re.fullmatch(wanted.rating_raters, rater.strip()):
+            try:
+                book.rate(turn.utterance_id, rater.strip(), _ratings(answer))
+            except ValueError as error:
+                yield Problem(where, f"a rating is not a number ({error})")
+            continue
         if not isinstance(turn, Utterance) or raters.fullmatch(rater.strip()) is None:
             continue
         chosen = answer.strip().split("\t")[0].split(";")
@@ -110,6 +121,17 @@ def _file(tree: Tree, wanted: Options, book: Book, file: str) -> Iterator[Uttera
         book.answer(turn.utterance_id, where, rater.strip(), words)
     if turn is not None:
         yield book.give(turn) if isinstance(turn, Utterance) else turn
+
+
+def _ratings(answer: str) -> dict[str, float]:
+    """``val 3; act 2; dom  2;``: a rater's numbers; one that was left empty is not there."""
+    given = {}
+    for part in answer.strip().split("\t")[0].split(";"):
+        name, _, value = part.strip().partition(" ")
+        rating = number(value.strip()) if name in _RATED else None
+        if rating is not None:
+            given[_RATED[name]] = rating
+    return given
 
 
 def _turn(tree: Tree, wanted: Options, where: str, line: str) -> Utterance | Problem:

@@ -35,6 +35,7 @@ FIELDS: frozenset[str] = frozenset(
         "language",
         "culture",
         "transcript",
+        "sentence",
         "dialogue",
         "setting",
         "relationship",

@@ -42,7 +42,7 @@ NUMBERS = ("start_s", "end_s", "valence", "arousal", "dominance")
 FIELDS: tuple[str, ...] = (
     *("utterance_id", "raw_label", "transcript", "speaker", "gender", "age", "language"),
     *("culture", "dialogue", "setting", "relationship", "formality", "channel_type"),
-    *("text_label", "synthesis"),
+    *("sentence", "text_label", "synthesis"),
     *NUMBERS,
 )
 """What a column can be."""

@@ -39,6 +39,8 @@ _TYPES: dict[str, TypeAdapter[Any]] = {
     "channel": TypeAdapter(int | None),
     "votes": TypeAdapter(dict[str, int] | None),
     "rater_votes": TypeAdapter(dict[str, str | list[str]] | None),
+    "rater_ratings": TypeAdapter(dict[str, dict[str, float]] | None),
+    "traces": TypeAdapter(dict[str, dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] | None),
     "splits": TypeAdapter(list[_Split] | None),
 }
 

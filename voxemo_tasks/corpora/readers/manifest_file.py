@@ -23,11 +23,14 @@ from ...errors import CorpusError
 from ...records import Utterance
 from ...specs import CorpusCard, Spec
 from ..manifest import COLUMNS, leaves_root
+from ..traces import dealt, read_traces
 from .base import Problem, audio_files_below, options, require_root, wrong_layout
 from .cells import CONVERT, splits, text
 
 FILES = ("manifest.csv", "manifest.tsv", "manifest.jsonl", "manifest.parquet")
 """What the table is called where the card does not say."""
+
+TRACES = "traces.csv"
 
 MEASURED = ("duration_s", "sampling_rate_hz", "sha256", "error")
 """Columns of a manifest that ``prepare`` reads from the files themselves; passed over."""
@@ -56,6 +59,11 @@ class Options(Spec):
     )
     encoding: str = Field(default="utf-8-sig", description="Of CSV, TSV and JSON Lines.")
     delimiter: str | None = Field(default=None, description="Of CSV and TSV; else by the ending.")
+    traces: str | None = Field(
+        default=None,
+        description=f"Path of a table of time-continuous ratings below the root; else {TRACES}, where "
+        "it is there.",
+    )
     folder: str = Field(default="", description="Folder below the root that paths are relative to.")
 
     @model_validator(mode="after")
@@ -89,6 +97,8 @@ def read(card: CorpusCard, root: Path) -> Iterator[Utterance | Problem]:
     below = list(audio_files_below(root))
     files = {path for path in below if isinstance(path, str)}
     spelt = {_nfc(path): path for path in sorted(files)}
+    windows: list[Utterance] = []
+    traces = wanted.traces or (TRACES if (root / TRACES).is_file() else None)
     for where, row in _rows(file, wanted, bool(card.labels)):
         utterance = _utterance(card, row, where, wanted)
         if utterance.path not in files:
@@ -105,9 +115,14 @@ def read(card: CorpusCard, root: Path) -> Iterator[Utterance | Problem]:
                 "must be unique: name a column utterance_id"
             )
         named.add(utterance.path)
-        yield utterance
+        if traces is None:
+            yield utterance
+        else:
+            windows.append(utterance)
     if not lines:
         raise CorpusError(f"{shown(file)}: has no line below its header")
+    if traces is not None:
+        yield from dealt(windows, read_traces(root / traces), traces)
     for path in below:
         if isinstance(path, Problem):
             yield path

@@ -34,6 +34,7 @@ from .annotations import (
     json_of,
     leave_one_out,
     lines,
+    number,
     splits_of,
     stem_of,
     table,
@@ -55,6 +56,7 @@ _COLUMN = {
     "gender": "Gender",
 }
 _RATING = re.compile(r"([A-Z]):\s*(.*)")
+_DIMENSIONS = {"arousal": "EmoAct", "valence": "EmoVal", "dominance": "EmoDom"}
 _RATED = {"A": "EmoAct", "V": "EmoVal", "D": "EmoDom"}
 
 
@@ -262,6 +264,7 @@ class _Reader:
     def _object(self, key: str, where: str, rater: str, columns: Mapping[str, str]) -> None:
         rater = rater or next((columns[c] for c in _RATERS if c in columns), "")
         primary = columns.get("EmoClass_Major", "")
+        self._rate(key, where, rater, columns)
         self._answer(key, where, rater, primary, columns.get("EmoClass_Second", ""))
 
     def _line(self, key: str, where: str, line: str) -> None:
@@ -270,7 +273,22 @@ class _Reader:
             self.book.refuse(key, where, f"{line!r} is no rater's line")
             return
         second = parts[2] if len(parts) > 2 and not _RATING.fullmatch(parts[2]) else ""
+        marked = [m for part in parts[2:] if (m := _RATING.fullmatch(part))]
+        self._rate(key, where, parts[0], {_RATED[m[1]]: m[2] for m in marked if m[1] in _RATED})
         self._answer(key, where, parts[0], parts[1], second)
+
+    def _rate(self, key: str, where: str, rater: str, columns: Mapping[str, str]) -> None:
+        """A rater's ratings, from columns called as in the consensus."""
+        ratings = {}
+        for dimension, column in _DIMENSIONS.items():
+            try:
+                rating = number(columns.get(column, "").strip())
+            except ValueError:
+                self.book.refuse(key, where, f"the {column} {columns[column]!r} is no number")
+                return
+            if rating is not None:
+                ratings[dimension] = rating
+        self.book.rate(key, rater, ratings)
 
     def _answer(self, key: str, where: str, rater: str, primary: str, secondary: str) -> None:
         chosen = [primary]
@@ -289,8 +307,8 @@ class _Reader:
         place = path.relative_to(self.tree.root).as_posix()
         name = ""
         n = 0
-        for number, line in lines(path, self.wanted.encodings):
-            where = f"{place}:{number}"
+        for at, line in lines(path, self.wanted.encodings):
+            where = f"{place}:{at}"
             parts = [part.strip() for part in line.split(";")]
             if not any(parts):
                 name = ""

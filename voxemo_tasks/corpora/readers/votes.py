@@ -67,6 +67,7 @@ class Book:
         self._counts: dict[str, dict[str, int]] = {}
         self._answers: dict[str, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
         self._chosen: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._ratings: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
         self._where: dict[str, str] = {}
         self._broken: set[str] = set()
         self._given: set[str] = set()
@@ -91,6 +92,11 @@ class Book:
             chosen = self._chosen.setdefault(chosen, chosen)
             self._answers[key].append((sys.intern(rater), chosen))
 
+    def rate(self, key: str, rater: str, ratings: dict[str, float]) -> None:
+        """Note a rater's ratings on dimensions; of a rater who rated twice the later ones."""
+        if rater and ratings:
+            self._ratings[key].setdefault(sys.intern(rater), {}).update(ratings)
+
     def refuse(self, key: str, where: str, reason: str) -> None:
         """Note that a clip's votes cannot be read."""
         self._where.setdefault(key, where)
@@ -107,6 +113,8 @@ class Book:
         """The utterance with its votes, where it has any."""
         key = utterance.utterance_id
         self._given.add(key)
+        if key in self._ratings:
+            utterance = replace(utterance, rater_ratings=self._ratings.pop(key))
         votes = Counter(self._counts.get(key, {}))
         raters: dict[str, tuple[str, ...]] = {}
         for rater, chosen in self._answers.get(key, ()):

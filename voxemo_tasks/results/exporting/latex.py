@@ -7,6 +7,8 @@ says so. Strict rates are percentages; a table of synthetic runs says that it is
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from ...metrics.paired_tests import sign_flip_test
 from ..model import Results
 from ..score import SEED
 from .pairing import Unpaired, paired
-from .values import Measured, measured, require_known
+from .values import Measured, is_rate, measured, require_known
 
 Style = Literal["brackets", "half", "none"]
 STYLES: tuple[Style, ...] = ("brackets", "half", "none")
@@ -35,8 +37,11 @@ _SPECIAL = {
     "|": r"\textbar{}",
     "[": "{[}",  # after the \\ of the row above it would be an optional argument
     "]": "{]}",
-    '"': r"\textquotedbl{}",
+    '"': r"\symbol{34}",  # \textquotedbl is an error under the default font encoding
 }
+NARROWEST = 80
+"""Letters that a line of notes may have below any table."""
+NOT_LATIN = "% Some names are beyond Latin script: compile with XeLaTeX or LuaLaTeX and a font that has them."
 _NAMES = {"uar": "UAR", "wa": "WA", "macro_f1": "Macro-F1", "weighted_f1": "Weighted F1"}
 
 
@@ -100,20 +105,42 @@ def to_latex(
             reasons[reason] = None
     lines = [
         "% Written by voxemo export; needs \\usepackage{booktabs}.",
+        *([NOT_LATIN] if any(map(beyond_latin, rows)) else []),
         f"\\begin{{tabular}}{{l{'r' * len(columns)}}}",
         "\\toprule",
         *_heads(columns),
         "\\midrule",
     ]
+    width = len("Model")
     for i, name in enumerate(rows):
         cells = [_cell(c.cells[i], style, b == i) for c, b in zip(columns, best, strict=True)]
         lines.append(f"{' & '.join([escape(name), *cells])} \\\\")
+        width = max(width, len(name) + sum(_letters(cell) for cell in cells))
     lines.append("\\bottomrule")
+    # A note wider than the table would push its columns apart.
     lines += [
-        f"\\multicolumn{{{len(columns) + 1}}}{{l}}{{\\footnotesize {note}}} \\\\"
+        f"\\multicolumn{{{len(columns) + 1}}}{{l}}{{\\footnotesize {part}}} \\\\"
         for note in _notes(several, columns, style, any(b is not None for b in best), reasons)
+        for part in textwrap.wrap(
+            note, max(NARROWEST, width), break_long_words=False, break_on_hyphens=False
+        )
     ]
     return "\n".join([*lines, "\\end{tabular}", ""])
+
+
+def beyond_latin(text: str) -> bool:
+    """Whether pdfLaTeX cannot set a text with the fonts that it has by default.
+
+    Example:
+        >>> beyond_latin("Modèle – “x”"), beyond_latin("情感")
+        (False, True)
+    """
+    return any(ord(char) > 0x17F and char not in "–—‘’‚“”„…" for char in text)
+
+
+def _letters(cell: str) -> int:
+    """About how many letters wide a cell is set, with the space before it."""
+    return 1 + len(" ".join(re.sub(r"\\[a-zA-Z]+|[{}$\\]", "", cell).split()))
 
 
 def row_names(several: Sequence[Results]) -> list[str]:
@@ -227,8 +254,8 @@ def _notes(
     notices = dict.fromkeys(cell.task.notice for cell in cells if cell.task.notice)
     notes += [f"{escape(notice[0].upper() + notice[1:])}." for notice in notices if notice]
     metrics = dict.fromkeys(c.metric for c in columns)
-    rates = [escape(_NAMES.get(name, name)) for name in metrics if name in HARD_METRICS]
-    policies = dict.fromkeys(c.policy for c in columns if c.metric in HARD_METRICS)
+    rates = [escape(_NAMES.get(name, name)) for name in metrics if is_rate(name)]
+    policies = dict.fromkeys(c.policy for c in columns if is_rate(c.metric))
     text = f"{', '.join(rates)} in percent ({', '.join(policies)})" if rates else ""
     if style != "none":
         levels = dict.fromkeys(f"{100 * c.interval.level:g}\\,\\%" for c in cells if c.interval)

@@ -12,9 +12,8 @@ from pathlib import Path
 from ...errors import LabelSetError, VoxEmoError
 from ...metrics.paired import PairedCounts, pair
 from ...store import read_run
-from ..counting import Tally, collect, read_task
+from ..counting import Tally, asked_by_task, collect, read_task
 from ..model import Results
-from ..score import asked_by_task
 from ..verifying import inferred_scoring
 
 

@@ -3,20 +3,21 @@
 Conventions
 -----------
 metric    a hard rate by its name (``uar``), others after their block: ``soft.jsd``,
-          ``calibration.gap``, ``valence.ccc``
+          ``calibration.gap``, ``valence.ccc``, ``valence.continuous.ccc``; ``words.uar`` is the
+          transcript-only baseline's, ``over_words.uar`` the difference from it
 policy    ``strict`` and ``answered`` for hard rates, the non-answer policy for soft metrics, ``""``
           where there is none
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ...errors import UnknownNameError
 from ...metrics.hard import HARD_METRICS
-from ..model import Interval, Results, TaskResult
+from ..model import Interval, Results, TaskResult, Value
 
 Better = Literal["highest", "lowest", "zero"]
 
@@ -70,7 +71,17 @@ class Measured:
     @property
     def is_rate(self) -> bool:
         """Whether it is a hard rate, a fraction that tables show as a percentage."""
-        return self.metric in HARD_METRICS
+        return is_rate(self.metric)
+
+
+def is_rate(metric: str) -> bool:
+    """Whether a metric is a hard rate, one of the words alone, or the difference of the two.
+
+    Example:
+        >>> is_rate("uar"), is_rate("over_words.uar"), is_rate("soft.jsd")
+        (True, True, False)
+    """
+    return metric.removeprefix("over_").removeprefix("words.") in HARD_METRICS
 
 
 def measured(
@@ -140,14 +151,52 @@ def _of_task(task: TaskResult) -> Iterator[Measured]:
                     definition=f"agreement with the annotators' votes; {task.soft.source}",
                 )
     yield from _calibration(task)
+    yield from _beside_words(task)
     for dimension, block in task.dimensional.items():
-        for name, one in block.metrics.items():
-            low, high = RANGES.get(name, (None, None))
+        yield from _ratings(task, dimension, block.metrics)
+        if block.ceiling is not None:
+            yield from _ratings(task, f"{dimension}.ceiling", {"ccc": block.ceiling.ccc})
+    for dimension, traced in task.continuous.items():
+        about = (
+            f"windows against traces, delay {traced.delay.delay_s:g} s ({traced.delay.chosen_by})"
+        )
+        both = {**traced.metrics, "mean_ccc": traced.mean_ccc}
+        yield from _ratings(task, f"{dimension}.continuous", both, about)
+
+
+def _ratings(
+    task: TaskResult, prefix: str, metrics: Mapping[str, Value], definition: str = ""
+) -> Iterator[Measured]:
+    for name, one in metrics.items():
+        low, high = RANGES.get(name.removeprefix("mean_"), (None, None))
+        yield Measured(
+            *(task, f"{prefix}.{name}", "", one.value, one.n, one.interval),
+            better="lowest" if name in LOWEST else "zero" if name == "bias" else "highest",
+            low=low,
+            high=high,
+            definition=definition,
+        )
+
+
+def _beside_words(task: TaskResult) -> Iterator[Measured]:
+    block = task.transcript_baseline
+    if block is None:
+        return
+    about = f"transcript only, {block.condition} of {block.model.get('model')}"
+    for name, by_policy in block.hard.items():
+        for policy, both in by_policy.items():
+            words, over = both.baseline, both.difference
             yield Measured(
-                *(task, f"{dimension}.{name}", "", one.value, one.n, one.interval),
-                better="lowest" if name in LOWEST else "zero" if name == "bias" else "highest",
-                low=low,
-                high=high,
+                *(task, f"words.{name}", policy, words.value, words.n, words.interval, "highest"),
+                low=0.0,
+                high=1.0,
+                definition=f"{words.method}; {about}",
+            )
+            yield Measured(
+                *(task, f"over_words.{name}", policy, over.value, over.n, over.interval, "highest"),
+                low=-1.0,
+                high=1.0,
+                definition=f"rate less that of the words alone, same utterances; {about}",
             )
 
 

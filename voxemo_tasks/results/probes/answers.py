@@ -17,7 +17,6 @@ from ...records import OURS, STATUSES, Json
 from ..basics import Value
 from ..blocks import REPLICATES, interval_of
 from ..counting import Tally
-from ..soft import shares_of
 
 FACTS = ("culture", "language")
 """What drops and gains are divided by, where it is known and differs."""
@@ -58,7 +57,7 @@ class Answers:
     @cached_property
     def shares(self) -> dict[str, Floats]:
         """Utterance id → distribution over the labels and, last, non-answers."""
-        found = shares_of(self.tally)
+        found = self.tally.mean_shares
         if found is None:
             counts, _ = self.tally.generations
             total = counts.sum(axis=1, keepdims=True)
