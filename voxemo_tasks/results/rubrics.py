@@ -27,6 +27,9 @@ Said = dict[str, dict[str, JudgeAnswer | None]]
 BEST = {"yes_no": 1, "last_number": 5}
 """Highest score of an emulation; its score is reported as a share of it."""
 
+LEAST, MOST = 1.0, 5.0
+"""The scale of a rubric that rates."""
+
 FAVOURED = {"entailment": "entails", "rationale_update": "updated"}
 """The answer that speaks for the reply, of rubrics whose answers are no scores."""
 
@@ -126,7 +129,14 @@ def _report(
                             [o.speaker for o in usable], seed, SHARE, high=1.0).model_dump()
             for answer in listed
         },
-        "mean": mean_of(scores, [o.speaker for o in scored], seed, MEAN).model_dump(),
+        "mean": mean_of(
+            scores,
+            [o.speaker for o in scored],
+            seed,
+            MEAN,
+            low=0.0 if spec.task == "emulation" else LEAST,
+            high=1.0 if spec.task == "emulation" else MOST,
+        ).model_dump(),
         "length": _length(scores, scored, seed).model_dump(),
         "own_family": own_family(
             kin, [{j: _worth(spec, a, best) for j, a in one.by.items()} for one in heard],

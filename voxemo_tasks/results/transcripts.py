@@ -8,7 +8,6 @@ them as one more field of the fenced material; it never gets a gold label or sou
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from ..corpora import prepared
 from ..errors import VoxEmoError
@@ -38,16 +37,12 @@ def transcripts(corpus: Json) -> Transcripts:
         None, with the reason, where the corpus is not prepared here, is prepared otherwise than it
         was for the run, or has none.
     """
-    return _found(str(corpus.get("id")), corpus.get("manifest_sha256"))
-
-
-@lru_cache(maxsize=8)
-def _found(corpus: str, manifest_sha256: str | None) -> Transcripts:
+    name, manifest_sha256 = str(corpus.get("id")), corpus.get("manifest_sha256")
     try:
-        known = prepared(corpus)
+        known = prepared(name)
         if known.digest != manifest_sha256:
             return Transcripts(
-                reason=f"corpus {corpus!r} is prepared here with another manifest "
+                reason=f"corpus {name!r} is prepared here with another manifest "
                 f"({known.digest[:12]}) than the run's ({str(manifest_sha256)[:12]})"
             )
         manifest = known.manifest()
@@ -55,4 +50,4 @@ def _found(corpus: str, manifest_sha256: str | None) -> Transcripts:
     except VoxEmoError as error:
         return Transcripts(reason=str(error).splitlines()[0])
     found = {uid: str(text) for uid, text in zip(ids, texts, strict=True) if text}
-    return Transcripts(found, None if found else f"corpus {corpus!r} has no transcripts")
+    return Transcripts(found, None if found else f"corpus {name!r} has no transcripts")
