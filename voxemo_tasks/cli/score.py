@@ -15,6 +15,7 @@ from ..results.samples import import_samples
 from ..results.score import SEED
 from ..results.sensitivity import rank_stability
 from .prereg import add_flags, held
+from .stimuli import check_stimuli
 
 
 def add_parser(subparsers: Any) -> None:
@@ -40,6 +41,12 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="do not read the replies in every other way (faster)",
     )
+    parser.add_argument(
+        "--check-stimuli",
+        action="store_true",
+        help="first measure the changed clips of counterfactual tasks that were not measured yet (those "
+        "of a run under plain lm-eval); their corpus must be prepared here",
+    )
     add_flags(parser)
     parser.set_defaults(func=score)
 
@@ -52,6 +59,10 @@ def score(args: argparse.Namespace) -> int:
     scored: dict[str, Results] = {}
     for given in args.runs:
         folder = as_run(given, args.labels)
+        if args.check_stimuli:
+            print(
+                "\n".join(check_stimuli(folder)) or "no task asked for claims; nothing to measure"
+            )
         results = score_run(
             folder,
             verbalizer=args.verbalizer,

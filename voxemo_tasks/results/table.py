@@ -107,7 +107,7 @@ def table_of(results: Results) -> str:
             notes += _judged(task.judged)
         if task.probes is not None:
             notes += [f"  {line}" for line in probe_lines(task.probes)]
-        if task.validity != "passed":
+        if task.validity == "not examined":
             notes.append(f"  validity {task.validity}: {task.validity_reason}")
         notes += [f"  no headline: {reason}" for reason in task.reasons]
         if task.headline and not task.headline_eligible:

@@ -6,6 +6,8 @@ from ..basics import Value
 from ..judge_model import RationaleUpdate
 from .model import Counterfactual, Probes
 
+NOT_CHECKED = "stimuli not checked (voxemo score RUN --check-stimuli)"
+
 
 def points(value: Value | None, sign: str = "+") -> str:
     """A difference in percentage points with its interval; a dash where there is none.
@@ -80,6 +82,10 @@ def probe_lines(probes: Probes) -> list[str]:
             f"minimal pairs, {pair.dimension}: answered differently {share(pair.differs)}, "
             f"{pair.pairs} pairs"
         )
+        confounds = {name: n for name, told in pair.stimuli.items() if (n := told.get("other"))}
+        for name in ("speaker", "language"):
+            if confounds.get(name):
+                lines.append(f"  {confounds[name]} of these pairs differ in their {name} too")
     return lines
 
 
@@ -87,7 +93,7 @@ def _counterfactual(found: Counterfactual) -> list[str]:
     failed = sum(one.failed for one in found.attrition.values())
     rendered = sum(one.rendered for one in found.attrition.values())
     judged = found.rationale_update
-    checked = f"{failed} of {rendered} stimuli unfit" if found.checked else "stimuli not checked"
+    checked = f"{failed} of {rendered} stimuli unfit" if found.checked else NOT_CHECKED
     lines = [
         f"counterfactual: claim effect {points(found.claim_effect)} (flips {share(found.flip)}, "
         f"placebo {share(found.placebo_flip)}, sham {share(found.sham_flip)}), target hit "

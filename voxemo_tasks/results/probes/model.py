@@ -192,6 +192,11 @@ class PairSensitivity(Model):
     dimension: str
     pairs: int
     incomplete: int = Field(description="Pairs of which not every member has a scored answer.")
+    stimuli: dict[str, dict[str, int]] = Field(
+        default_factory=dict,
+        description="words, speaker, language → same, other, unknown → pairs of the file: what their "
+        "members share besides the dimension.",
+    )
     differs: Value = Field(description="Share of pairs whose members are answered differently.")
     shift: Value = Field(description="Mean total variation between the answers of a pair.")
     both_right: Value | None = Field(description="Of pairs with gold labels, both members right.")
