@@ -519,6 +519,7 @@ class _Asking:
                 purpose,
                 self.settings.seed,
                 None,
+                tuple(name for name, text in request.data.items() if text is not None),
             )
             out.append(_heard(row, spec, request, text))
             if out[-1].problem is not None:

@@ -34,6 +34,8 @@ def make_run(folder: Path, rows: list[tuple[str, str, str]]) -> Path:
         "verbalizer": {"id": "closed_set@2", "sha256": _digest()},
         "options": {},
         "corpus": {"id": "made"},
+        **{"protocol": "native", "fold": "all", "role": "test", "tier": "direct"},
+        **{"prompts": [], "decoding": {}, "excluded": {}},
     }
     documents = [
         {

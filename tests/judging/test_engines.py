@@ -214,6 +214,16 @@ FAILURES: dict[str, tuple[Any, str]] = {
     "hangs up": (lambda ask: Say(drop=True), "Connection"),
     "torn": (lambda ask: Say(body=b'{"choices": [', cut=5), ""),
     "no JSON": (lambda ask: Say(body=b"<html>"), "JSON"),
+    "a page, and OK": (
+        lambda ask: Say(
+            body=b"<!doctype html><html><body>Sign in</body></html>",
+            headers={"content-type": "text/html; charset=utf-8"},
+        ),
+        "",
+    ),
+    "overloaded, and says when": (lambda ask: refusal(429, retry_after="1"), "429"),
+    "an empty body": (lambda ask: Say(body=b""), ""),
+    "never answers": (lambda ask: Say(hang=True), "Timeout"),
 }
 
 
@@ -233,6 +243,54 @@ def test_an_endpoint_that_fails_on_one_item(name: str, run_folder: Path) -> None
     assert [row.answer for row in mended.answers.values()] == ["none", "none"]
 
 
+def test_an_endpoint_that_asks_for_a_pause_is_asked_again(run_folder: Path) -> None:
+    """One refusal with Retry-After costs nothing where retries are allowed, and is no failure."""
+    refused: list[int] = []
+
+    def once(ask: Ask) -> Say:
+        if "rainzzz" in ask.text and not refused:
+            refused.append(ask.number)
+            return refusal(429, retry_after="1")
+        return honest(ask)
+
+    with Loopback(once) as server:
+        report = judged(run_folder, endpoint(server, max_retries=3), "rainzzz", "snow")
+    assert refused
+    assert [row.answer for row in report.answers.values()] == ["none", "none"]
+    assert (report.facts["errors"], report.facts["failed"]) == (0, 0)
+    assert sum("rainzzz" in ask.text for ask in server.asks) == 2
+
+
+def test_a_pass_against_an_endpoint_that_dies_half_way_asks_nothing_twice(
+    run_folder: Path,
+) -> None:
+    texts = [f"text {i}" for i in range(12)]
+    settings = Settings(swapped_share=0, language_share=0, chunk=4)
+
+    def one_pass(judge: Judge) -> JudgeReport:
+        todo = [ToJudge(Item({"reply": text}, LABELS)) for text in texts]
+        with JudgementStore(run_folder) as store:
+            return run_pass(store, SPEC, DIGEST, todo, [judge], settings)[0]
+
+    with Loopback(honest) as server:
+        judge = endpoint(server)
+        server.behave = lambda ask: (
+            honest(ask)
+            if not any(f'"text {i}"' in ask.text for i in range(6, 12))
+            else refusal(500)
+        )
+        first = one_pass(judge)
+        answered = {i for i, row in first.answers.items() if row.answer is not None}
+        assert len(answered) == 6
+        before = len(server.asks)
+        server.behave = honest
+        second = one_pass(judge)
+        asked = [ask.text for ask in server.asks[before:]]
+    assert [row.answer for row in second.answers.values()] == ["none"] * 12
+    assert len(asked) == second.facts["asked"] == 6
+    assert not any(f'"text {i}"' in text for text in asked for i in range(6))
+
+
 def echo(ask: Ask) -> Say:
     """Gives back what the material asks for, as it stands there."""
     lines = ask.text.split("\nEND ")[0].splitlines()[1:]
@@ -246,6 +304,16 @@ UNUSABLE: dict[str, tuple[Any, str, str]] = {
     "over-long": (lambda a: completion("{" + "x" * 40_000), "rainzzz", "longer than"),
     "refuses": (lambda a: completion("I can't help with that."), "rainzzz", "JSON"),
     "null": (lambda a: completion(None), "rainzzz", "JSON"),
+    "empty": (lambda a: completion(""), "rainzzz", "JSON"),
+    "white space": (lambda a: completion(" \n\t"), "rainzzz", "JSON"),
+    "cut": (lambda a: completion('{"quote": "rainzzz', finish="length"), "rainzzz", "JSON"),
+    "two answers": (
+        lambda a: completion(said("sad", "rainzzz") + said("happy", "rainzzz")),
+        "rainzzz",
+        "several JSON objects",
+    ),
+    "a list": (lambda a: completion('["sad"]'), "rainzzz", "JSON"),
+    "deep": (lambda a: completion('{"a":' * 3000), "rainzzz", "JSON"),
     "no choices": (lambda a: completion(choices=[]), "rainzzz", ""),
     "invents": (lambda a: completion(said("joyous", "rainzzz")), "rainzzz", "options"),
     "misquotes": (lambda a: completion(said("sad", "tears")), "rainzzz", "does not stand"),

@@ -294,19 +294,23 @@ def test_ratings_of_reasons(run: Path, panel: Any, capsys: Any) -> None:
     assert main(argv) == 0
     assert f"{TASK} coherence: mean 3.00" in capsys.readouterr().out
     blocks = score_run(run, multiverse=False).tasks[TASK].rubrics
-    by_dimension = {block["dimension"]: block for block in blocks}
+    by_dimension = {block.dimension: block for block in blocks}
     assert len(by_dimension) == 4
     coherence = by_dimension["coherence"]
-    assert (coherence["mean"], coherence["scored"], coherence["failed"]) == (
-        3.0,
-        coherence["replies"],
-        0,
-    )
-    assert coherence["low"] == coherence["high"] == 3.0
-    assert by_dimension["specificity"]["answers"] == {
-        "insufficient_evidence": by_dimension["specificity"]["replies"]
-    }
-    assert by_dimension["specificity"]["mean"] is None
+    assert (coherence.mean.value, coherence.mean.n, coherence.failed) == (3.0, coherence.replies, 0)
+    assert coherence.mean.interval is not None
+    assert coherence.mean.interval.low == coherence.mean.interval.high == 3.0
+    assert (coherence.headline, coherence.reasons) == (True, [])
+    # One score for all: nothing can go with its length.
+    assert coherence.length.value is None
+    assert "are the same" in str(coherence.length.reason)
+    assert coherence.own_family.preference.value is None
+    assert "not known" in str(coherence.own_family.preference.reason)
+    specificity = by_dimension["specificity"]
+    assert specificity.answers == {"insufficient_evidence": specificity.replies}
+    assert specificity.shares["insufficient_evidence"].value == 1.0
+    assert (specificity.mean.value, specificity.mean.n) == (None, 0)
+    assert specificity.length.reason == "the panel gave no score"
 
 
 def test_emulations_show_what_others_would_have_scored(run: Path, panel: Any, capsys: Any) -> None:
@@ -318,13 +322,13 @@ def test_emulations_show_what_others_would_have_scored(run: Path, panel: Any, ca
     panel(a=(rows, "qwen"))
     assert main([*argv, "emulation_last_number"]) == 0
     blocks = score_run(run, multiverse=False).tasks[TASK].rubrics
-    found = {block["rubric"]["id"]: block for block in blocks}
+    found = {block.rubric["id"]: block for block in blocks}
     kinds = [i % 5 for i in range(len(gold())) if i % 5 != 4]  # flagged ones are not shown
     yes = sum(kind != 2 for kind in kinds) / len(kinds)
-    assert found["emulation_binary@1"]["mean"] == pytest.approx(yes)
-    assert found["emulation_last_number@1"]["mean"] == pytest.approx(yes * 3 / 5)
-    assert not any(block["headline"] for block in found.values())
-    assert "emulation" in found["emulation_binary@1"]
+    assert found["emulation_binary@1"].mean.value == pytest.approx(yes)
+    assert found["emulation_last_number@1"].mean.value == pytest.approx(yes * 3 / 5)
+    assert not any(block.headline for block in found.values())
+    assert found["emulation_binary@1"].emulation
 
 
 def test_a_killed_pass_goes_on_where_it_was(run: Path, panel: Any, tmp_path: Path) -> None:
@@ -385,7 +389,8 @@ def test_results_survive_the_disk(run: Path, panel: Any) -> None:
         (["--rows", "some"], "expected residue, all, or sample:N"),
         (["--rows", "sample:0"], "expected residue, all, or sample:N"),
         (["--judge", "rationale", "--rows", "residue"], "judges all replies"),
-        (["--judge", "rationale_update"], "no such pairs"),
+        (["--judge", "rationale_update"], "asked both for claims and for reasons"),
+        (["--judge", "rationale_update", "--rows", "residue"], "judges all pairs"),
         (["--verbalizer", "nonesuch"], "nonesuch"),
     ],
 )

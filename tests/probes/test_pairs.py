@@ -16,6 +16,7 @@ from voxemo_tasks.corpora import Manifest, prepared
 from voxemo_tasks.corpora.manifest import table_of
 from voxemo_tasks.errors import OptionError
 from voxemo_tasks.results.model import TaskResult
+from voxemo_tasks.results.probes.lines import probe_lines
 from voxemo_tasks.tasks.documents import select
 from voxemo_tasks.tasks.options import parse_options
 from voxemo_tasks.tasks.pairs import read_pairs
@@ -132,3 +133,49 @@ def test_members_of_pairs_need_no_gold_label(mini_home: Path, tmp_path: Path) ->
     assert [unlabelled.row(row).utterance_id for row in sorted(selection.rows)] == ids
     with pytest.raises(OptionError, match="selects no utterance"):
         select(card, unlabelled, card.label_set(None), parse_options({}, strict=True))
+
+
+def test_what_members_share_is_counted_when_the_task_is_built(
+    ask: Callable[..., TaskResult], tmp_path: Path
+) -> None:
+    """Under plain lm-eval as under our own command: it stands in the header of the documents."""
+    by_words: dict[str, list[Any]] = {}
+    for u in utterances():
+        by_words.setdefault(str(u.transcript), []).append(u)
+    two = next(us for us in by_words.values() if len({u.speaker for u in us}) > 1)
+    first = two[0]
+    other = next(u for u in two if u.speaker != first.speaker)
+    foreign = next(u for u in utterances() if u.language != first.language)
+    file = tmp_path / "pairs.csv"
+    lines = [f"p1,irony,a,{first.utterance_id}", f"p1,irony,b,{other.utterance_id}"]
+    lines += [f"p2,irony,a,{first.utterance_id}", f"p2,irony,b,{foreign.utterance_id}"]
+    file.write_text("pair,dimension,variant,utterance\n" + "\n".join(lines) + "\n")
+    result = ask([{"reply": "sad"}], metadata={"pairs": str(file)})
+    assert result.probes is not None
+    (found,) = result.probes.pairs
+    assert found.stimuli == {
+        "words": {"same": 1, "other": 1, "unknown": 0},
+        "speaker": {"same": 0, "other": 2, "unknown": 0},
+        "language": {"same": 1, "other": 1, "unknown": 0},
+    }
+    lines = probe_lines(result.probes)
+    assert "  2 of these pairs differ in their speaker too" in lines
+    assert "  1 of these pairs differ in their language too" in lines
+
+
+def test_words_are_compared_without_capitals_and_marks(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text(
+        "pair,dimension,variant,utterance\np,irony,a,u1\np,irony,b,u2\nq,irony,a,u1\nq,irony,b,u3\n"
+    )
+    facts = {
+        "utterance_id": ["u1", "u2", "u3"],
+        "transcript": ["Oh, great!", "oh great", None],
+        "speaker": ["s", "s", "s"],
+        "language": [None, None, None],
+    }
+    assert read_pairs(str(file)).shared(facts)["irony"] == {
+        "words": {"same": 1, "other": 0, "unknown": 1},
+        "speaker": {"same": 2, "other": 0, "unknown": 0},
+        "language": {"same": 0, "other": 0, "unknown": 2},
+    }

@@ -116,7 +116,9 @@ def test_a_probe_from_the_command_line(
     assert len(result.probes.conditions) == 8
 
 
-def test_two_corpora_against_each_other(home: Path, tmp_path: Path, script: Any) -> None:
+def test_two_corpora_against_each_other(
+    home: Path, tmp_path: Path, script: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     for corpus in ("mini", "mini_pairs"):
         prepare(corpus, None, progress=False)
     file = script({"path": "mini_en_001.flac", "reply": "angry"}, {"reply": "neutral"})
@@ -126,6 +128,9 @@ def test_two_corpora_against_each_other(home: Path, tmp_path: Path, script: Any)
          "--no-sensitivity"]
     )  # fmt: skip
     assert status == 0
+    printed = capsys.readouterr().out
+    for corpus in ("mini", "mini_pairs"):
+        assert f"note: corpus '{corpus}' tells no emotion of the words" in printed
     (path,) = (tmp_path / "out").glob("*/results.json")
     results = read_results(path)
     (pooled,) = results.pooled

@@ -14,8 +14,10 @@ from probe_models import Row, after, utterances
 
 from voxemo_tasks import registry
 from voxemo_tasks.audio.manipulation import target_of
+from voxemo_tasks.cli import main
 from voxemo_tasks.cli.stimuli import check_stimuli
 from voxemo_tasks.records import AudioRef
+from voxemo_tasks.results import read_results
 from voxemo_tasks.results.model import TaskResult
 from voxemo_tasks.results.probes.block import stimuli_file
 from voxemo_tasks.results.probes.counterfactual import CUES, Claim, placebo_of
@@ -204,3 +206,19 @@ def test_claims_that_cannot_be_read(ask: Ask) -> None:
     found = block(ask(rows, "counterfactual", metadata=metadata, limit=4))
     assert (found.n, found.unreadable, found.trials) == (0, 4, 0)
     assert found.flips["slower.large"].value == 0.0  # needs no claim
+
+
+def test_a_run_of_plain_lm_eval_is_checked_before_it_is_scored(
+    ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: list[Row] = [*(said(u.path, "sad", {}) for u in utterances()), {"reply": "sad"}]
+    metadata = {"conditions": ["sham", "faster.large"]}
+    folders: list[Path] = []
+    result = ask(rows, "counterfactual", metadata=metadata, limit=2, before_scoring=folders.append)
+    assert not block(result).checked
+    assert main(["score", str(folders[0]), "--no-sensitivity"]) == 0
+    assert "stimuli not checked (voxemo score RUN --check-stimuli)" in capsys.readouterr().out
+    assert main(["score", str(folders[0]), "--no-sensitivity", "--check-stimuli"]) == 0
+    assert "0 of 4 stimuli do not do what they should" in capsys.readouterr().out
+    found = read_results(folders[0] / "results.json").tasks["voxemo_mini_counterfactual"]
+    assert block(found).checked

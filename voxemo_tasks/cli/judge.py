@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from ..judging import (
     run_pass,
 )
 from ..records import Json
-from ..results.judgeable import SAMPLE, Chosen, choose, replies_of
-from ..results.rubrics import summaries
+from ..results.judgeable import SAMPLE, Chosen, JudgedReply, choose, replies_of
+from ..results.probes.lines import update_lines
+from ..results.rubrics import Kin, summaries
 from ..results.table import align, percent
+from ..results.updates import Pair, pairs_of, rationale_update, recorded
 from ..rooms import read_yaml
 from ..specs import JudgeSpec
 from ..store import JudgementStore
@@ -63,6 +66,13 @@ def add_parser(subparsers: Any) -> None:
         help="hold judges to the schema where the engine can (default auto)",
     )
     parser.add_argument(
+        "--transcripts",
+        choices=("auto", "off"),
+        default="auto",
+        help="show the rubrics that ask for it what is said in the clips, where the corpus is prepared "
+        "here and has it (default auto)",
+    )
+    parser.add_argument(
         "--own_family",
         choices=("flag", "exclude"),
         default="flag",
@@ -77,11 +87,15 @@ def judge(args: argparse.Namespace) -> int:
     spec, digest = registry.judge(args.judge)
     rows = args.rows or ("residue" if spec.residue else "all")
     fingerprint = read_run_file(args.run).get("fingerprint", {})
+    words = "transcript" in spec.fields and args.transcripts == "auto"
+    pairs: list[Pair] = []
     if spec.task == "rationale_update":
-        raise OptionError(
-            f"rubric {spec.ref} compares two replies; a run folder holds no such pairs yet"
-        )
-    chosen = choose(replies_of(args.run, args.verbalizer), spec, rows, args.seed)
+        if rows != "all":
+            raise OptionError(f"--rows {rows}: rubric {spec.ref} judges all pairs of replies")
+        pairs = pairs_of(args.run, args.seed, args.verbalizer)
+        chosen = of_pairs(pairs)
+    else:
+        chosen = choose(replies_of(args.run, args.verbalizer, words=words), spec, rows, args.seed)
     register_models()
     judges = [
         load_judge(**one, structured=args.structured, batch_size=args.batch_size)
@@ -99,26 +113,58 @@ def judge(args: argparse.Namespace) -> int:
             for reply in chosen.replies
             for item in reply.items(spec)
         ]
+        todo += [
+            ToJudge(item, one.document.get("language"))
+            for one in pairs
+            if not one.flagged
+            for item in one.items()
+        ]
         reports = run_pass(store, spec, digest, todo, judges, settings)
         flags = panel_flags(reports) if spec.task != "emulation" else []
         record: Json = {
             "judges": [report.facts | {"used": report.used} for report in reports],
             "flags": flags,
             "tasks": list(chosen.tasks),
+            "judged_family": settings.judged_family,
         }
+        if "transcript" in spec.fields:
+            record["transcripts"] = shown_words(chosen.replies, asked_for=words)
         if rows.startswith(SAMPLE):
             record["sampled"] = sorted({reply.key for reply in chosen.replies})
-        if spec.task != "adjudicate_label":
+        if spec.task == "rationale_update":
+            record["pairs"] = recorded(pairs, spec)
+        elif spec.task != "adjudicate_label":
             said = {
                 r.name: {item: row.answer for item, row in r.answers.items()}
                 for r in reports
                 if r.used
             }
-            record["summaries"] = summaries(spec, chosen.replies, said, seed=args.seed)
+            own = {r.name: bool(r.facts["own_family"]) for r in reports if r.used}
+            kin = Kin(own, settings.judged_family)
+            record["summaries"] = summaries(spec, chosen.replies, said, kin, seed=args.seed)
         store.note(record)
         store.finish()
     print(_printed(spec, chosen, reports, flags, record))
+    for task in record.get("pairs", {}):
+        update = rationale_update(args.run, task, args.seed)
+        if update is not None:
+            print(f"{task}:", *update_lines(update), sep="\n  ")
     return 0
+
+
+def of_pairs(pairs: Sequence[Pair]) -> Chosen:
+    """Pairs of replies counted as replies are; none of these is judged by itself."""
+    flagged = sum(one.flagged for one in pairs)
+    return Chosen("all", [], [], len(pairs), tuple(sorted({one.task for one in pairs})), flagged)
+
+
+def shown_words(replies: Sequence[JudgedReply], *, asked_for: bool) -> Json:
+    """For the record of a pass: how many judged replies went with a transcript, and why not all."""
+    n = sum(reply.transcript is not None for reply in replies)
+    why = Counter(r.no_transcript for r in replies if r.no_transcript is not None)
+    if not asked_for:
+        why = Counter({"--transcripts off": len(replies)})
+    return {"shown": n, "replies": len(replies), "why_not": dict(why.most_common())}
 
 
 def _identity(spec: JudgeSpec, digest: str, chosen: Chosen, seed: int) -> Json:
@@ -130,8 +176,8 @@ def _identity(spec: JudgeSpec, digest: str, chosen: Chosen, seed: int) -> Json:
         "rows": chosen.rows,
         "replies": {
             "all": chosen.of,
-            "chosen": len(chosen.replies) + len(chosen.flagged),
-            "flagged": len(chosen.flagged),
+            "chosen": chosen.n + chosen.n_flagged,
+            "flagged": chosen.n_flagged,
         },
     }
 
@@ -222,8 +268,9 @@ def _printed(
             ]
         )
     lines = [
-        f"rubric {spec.ref}, rows {chosen.rows}: {len(chosen.replies)} of {chosen.of} replies to "
-        f"judge, {len(chosen.flagged)} more flagged as instruction-like",
+        f"rubric {spec.ref}, rows {chosen.rows}: {chosen.n} of {chosen.of} "
+        f"{'pairs of replies' if 'pairs' in record else 'replies'} to judge, {chosen.n_flagged} more "
+        "flagged as instruction-like",
         "",
         align(rows),
     ]
@@ -238,20 +285,35 @@ def _printed(
     lines += ["", *(f"no headline: {flag}" for flag in flags)] if flags else []
     if spec.task != "emulation":
         lines += ["", f"canaries: a judge that falls for more than {MOST_FOOLED:.0%} is dropped"]
+    if "transcripts" in record:
+        told = record["transcripts"]
+        lines.append(
+            f"transcripts: shown with {told['shown']} of {told['replies']} replies"
+            + "".join(f"; {n} without: {why}" for why, n in told["why_not"].items())
+        )
     lines.append("next: voxemo score RUN" if spec.task == "adjudicate_label" else "")
     return "\n".join(lines).rstrip()
 
 
 def _summary(task: str, one: Json) -> str:
-    what = one["dimension"] or "all"
-    if one["mean"] is None:
-        counted = ", ".join(f"{k} {n}" for k, n in one["answers"].items()) or "nothing"
-        return f"{task} {what}: {counted} ({one['failed']} of {one['replies']} failed)"
-    reach = "" if one["low"] is None else f" [{one['low']:.2f}, {one['high']:.2f}]"
-    return (
-        f"{task} {what}: mean {one['mean']:.2f}{reach} over {one['scored']} "
-        f"({one['failed']} of {one['replies']} failed)"
-    )
+    what, mean = one["dimension"] or "all", one["mean"]
+    left = f"({one['failed']} of {one['replies']} failed)"
+    if mean["value"] is None:
+        shares = [
+            f"{answer} {percent(share['value'])} %{_reach(share, 100, 1)}"
+            for answer, share in one["shares"].items()
+            if share["value"]
+        ]
+        return f"{task} {what}: {', '.join(shares) or 'nothing'} {left}"
+    return f"{task} {what}: mean {mean['value']:.2f}{_reach(mean, 1, 2)} over {mean['n']} {left}"
+
+
+def _reach(number: Json, times: int, digits: int) -> str:
+    interval = number["interval"]
+    if interval is None or interval["low"] is None:
+        return ""
+    low, high = (f"{times * interval[k]:.{digits}f}" for k in ("low", "high"))
+    return f" [{low}, {high}]"
 
 
 def _share(compared: Json | None) -> str:

@@ -59,6 +59,8 @@ def probe(argv: Sequence[str]) -> int:
 
     arguments = as_run(argv)
     print(f"voxemo run {' '.join(_quoted(a) for a in arguments)}\n", flush=True)
+    for line in silent(argv):
+        print(f"note: {line}\n", flush=True)
     return run(arguments)
 
 
@@ -129,6 +131,24 @@ def as_run(argv: Sequence[str]) -> list[str]:
     tasks = ",".join(f"voxemo_{corpus.strip()}_{tier}" for corpus in args.corpus.split(","))
     said = ["--metadata", json.dumps(metadata, ensure_ascii=False)] if metadata else []
     return ["--tasks", tasks, *said, *rest]
+
+
+def silent(argv: Sequence[str]) -> list[str]:
+    """Why ``incongruence`` will have nothing to say of a corpus: it tells no emotion of the words."""
+    from ..corpora import prepared, prepared_ids
+
+    args, _ = parser().parse_known_args(list(argv))
+    if args.name != "incongruence":
+        return []
+    known = set(prepared_ids())
+    out = []
+    for corpus in (name.strip() for name in args.corpus.split(",")):
+        if corpus in known and not any(prepared(corpus).manifest().column("text_label")):
+            out.append(
+                f"corpus {corpus!r} tells no emotion of the words (column text_label), so there will "
+                "be no incongruence block; rates and gaps between groups and corpora are there"
+            )
+    return out
 
 
 def own_pairs(corpus: str) -> str | None:

@@ -17,6 +17,7 @@ from ..results.score import SEED
 from ..results.sensitivity import rank_stability
 from ..store.reading import RUN_FILE
 from .prereg import add_flags, held
+from .stimuli import check_stimuli
 
 
 def add_parser(subparsers: Any) -> None:
@@ -59,6 +60,12 @@ def add_parser(subparsers: Any) -> None:
         metavar="SECONDS",
         help="take time-continuous ratings for so much earlier speech (default: the card's delay)",
     )
+    parser.add_argument(
+        "--check-stimuli",
+        action="store_true",
+        help="first measure the changed clips of counterfactual tasks that were not measured yet (those "
+        "of a run under plain lm-eval); their corpus must be prepared here",
+    )
     add_flags(parser)
     parser.set_defaults(func=score)
 
@@ -72,6 +79,10 @@ def score(args: argparse.Namespace) -> int:
         words = as_run(args.transcript_baseline, args.labels)
     for given in args.runs:
         folder = as_run(given, args.labels)
+        if args.check_stimuli:
+            print(
+                "\n".join(check_stimuli(folder)) or "no task asked for claims; nothing to measure"
+            )
         results = score_run(
             folder,
             verbalizer=args.verbalizer,

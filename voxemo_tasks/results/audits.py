@@ -13,15 +13,14 @@ readers' own error. A run folder then has::
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import OptionError, StoreError
+from ..errors import OptionError
 from ..home import write_atomically
 from ..metrics.agreement import Agreement, gwet_ac, krippendorff_alpha
 from ..metrics.misclassification import proportion_limits, row_limits
@@ -30,33 +29,19 @@ from ..metrics.sampling import AuditSample, farthest_first, random_sample, strat
 from ..records import OURS, Json, digest_of
 from ..store.reading import read_run_file
 from ..store.writing import now, writer_id
+from .audit_store import SCHEMA as SCHEMA
+from .audit_store import Coded as Coded
+from .audit_store import code_of, consensus_of, records_of
+from .audit_store import said_in as said_in
 from .judgeable import JudgedReply, replies_of
 from .judged import Panel
 from .sensitivity import StoredReply
 
-SCHEMA = "voxemo-audit/1"
 NO_ANSWER = "no answer"
 RATES = ("uar", "wa", "macro_f1", "coverage")
 STRATA = ("status", "language", "culture", "task", "label")
 OTHERS = ("multiple", "off_menu", "none")
 """What a person can say beside the menu's labels; all of it is no answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """What one person said of one reply.
-
-    Attributes:
-        item: Id of the reply in the audit.
-        rater: Who.
-        culture: Of the rater, if given.
-        answer: A label of the menu, ``multiple``, ``off_menu`` or ``none``.
-    """
-
-    item: str
-    rater: str
-    culture: str | None
-    answer: str
 
 
 def item_id(reply: JudgedReply) -> str:
@@ -179,7 +164,7 @@ def take_in(folder: Path, coded: Sequence[Coded]) -> tuple[str, Path]:
         raise OptionError("the file holds no answer; fill in the column 'answer'")
     owners = {
         name
-        for name, record in _records(folder).items()
+        for name, record in records_of(folder).items()
         if {one.item for one in coded} <= record["drawn"].keys()
     }
     if not owners:
@@ -187,8 +172,8 @@ def take_in(folder: Path, coded: Sequence[Coded]) -> tuple[str, Path]:
             f"{coded[0].item!r} and the other items are of no one audit of {folder}; import the "
             "sheet of one `voxemo audit export` at a time, into the run it was exported from"
         )
-    name = max(owners, key=lambda n: _records(folder)[n]["created"])
-    drawn = _records(folder)[name]["drawn"]
+    name = max(owners, key=lambda n: records_of(folder)[n]["created"])
+    drawn = records_of(folder)[name]["drawn"]
     for one in coded:
         if one.answer not in drawn[one.item]["options"]:
             raise OptionError(
@@ -199,27 +184,6 @@ def take_in(folder: Path, coded: Sequence[Coded]) -> tuple[str, Path]:
     rows = [asdict(one) for one in coded]
     write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False).encode() + b"\n")
     return name, path
-
-
-def _records(folder: Path) -> dict[str, Json]:
-    found = {}
-    for path in sorted((folder / "audits").glob("*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise StoreError(f"{path} is damaged ({error}); export the audit again") from error
-        if record.get("schema") == SCHEMA:
-            found[path.stem] = record
-    return found
-
-
-def said_in(folder: Path, audit: str) -> dict[str, dict[str, Coded]]:
-    """Item → rater → what this rater said last."""
-    said: dict[str, dict[str, Coded]] = {}
-    for path in sorted((folder / "audits" / audit).glob("*.json")):
-        for row in json.loads(path.read_text(encoding="utf-8")):
-            said.setdefault(row["item"], {})[row["rater"]] = Coded(**row)
-    return said
 
 
 # ---- the readers against the people
@@ -239,7 +203,7 @@ def report(
     Raises:
         OptionError: For an audit that is not there.
     """
-    records = _records(folder)
+    records = records_of(folder)
     if audit not in records:
         raise OptionError(f"{folder} has no audit {audit!r}; there: {', '.join(records) or 'none'}")
     record, said = records[audit], said_in(folder, audit)
@@ -271,9 +235,9 @@ def _task_report(
     seed: int,
 ) -> Json:
     labels = list(_menu(replies[0]))
-    people = {item_id(r): _consensus(said.get(item_id(r), {}), labels) for r in replies}
+    people = {item_id(r): consensus_of(said.get(item_id(r), {}), labels) for r in replies}
     readers: dict[str, list[int | None]] = {
-        "rules": [_code(r.verdict.answer, labels) for r in replies]
+        "rules": [code_of(r.verdict.answer, labels) for r in replies]
     }
     panel = Panel.newest(folder, task)
     if panel is not None:
@@ -293,27 +257,15 @@ def _task_report(
     }
 
 
-def _code(answer: str | None, labels: Sequence[str]) -> int:
-    return labels.index(answer) if answer in labels else len(labels)
-
-
-def _consensus(said: Mapping[str, Coded], labels: Sequence[str]) -> int | None:
-    """What most of them say; ``None`` for nobody, or where they are divided."""
-    votes = Counter(_code(one.answer, labels) for one in said.values()).most_common(2)
-    if not votes or (len(votes) > 1 and votes[0][1] == votes[1][1]):
-        return None
-    return votes[0][0]
-
-
 def _read_by(panel: Panel, reply: JudgedReply, labels: Sequence[str]) -> int | None:
     """As the scorecard's rules and judge read it; ``None`` where the judges failed."""
     if reply.menu is None or reply.verdict.status not in panel.spec.residue:
-        return _code(reply.verdict.answer, labels)
+        return code_of(reply.verdict.answer, labels)
     stored = StoredReply(reply.text, "stop", reply.menu, reply.key)
     verdict = panel.hear(stored, reply.verdict)
     if verdict is None:
-        return _code(reply.verdict.answer, labels)
-    return None if verdict.status in OURS else _code(verdict.answer, labels)
+        return code_of(reply.verdict.answer, labels)
+    return None if verdict.status in OURS else code_of(verdict.answer, labels)
 
 
 def _reader_report(
@@ -333,7 +285,7 @@ def _reader_report(
         person = people[key]
         if person is not None:
             table[person, code] += 1
-        gold.append(_code(reply.document.get("label"), labels))
+        gold.append(code_of(reply.document.get("label"), labels))
         truth.append(-1 if person is None else person)
         read.append(code)
         chance = chances.get(key, {}).get("probability")
@@ -428,7 +380,7 @@ def _cultures(
             if culture is None or one.culture is None:
                 continue
             cell = counts["matched" if one.culture == culture else "unmatched"]
-            cell[0] += _code(one.answer, labels) == _code(reply.verdict.answer, labels)
+            cell[0] += code_of(one.answer, labels) == code_of(reply.verdict.answer, labels)
             cell[1] += 1
     out: Json = {}
     for name, (agree, n) in counts.items():

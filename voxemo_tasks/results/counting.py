@@ -586,6 +586,11 @@ class Texts:
         for (question, _), (text, finish_reason) in sorted(self._found.items()):
             yield self.rows[question], text, finish_reason
 
+    def numbered(self) -> Iterator[tuple[Asked, int, str]]:
+        """Question, number of the sample and text of each reply that is not failed."""
+        for (question, sample), (text, _) in sorted(self._found.items()):
+            yield self.rows[question], sample, text
+
 
 def _pluralities(of_reply: Ints, outcome: Ints, n: int, c: int) -> tuple[list[int], list[int]]:
     """Label (or -1) and status of each utterance, as ``tally.plurality`` decides for one."""

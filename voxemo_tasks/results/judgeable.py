@@ -16,6 +16,7 @@ from ..store import Asked, RunData, read_run, reply_key
 from ..tally import read_reply, require_fitting
 from .counting import Reading, choose_verbalizer
 from .probes.asked import CLEAN, by_condition
+from .transcripts import Transcripts, transcripts
 
 RESIDUE, ALL, SAMPLE = "residue", "all", "sample"
 
@@ -30,6 +31,8 @@ class JudgedReply:
         verdict: How the verbalizer read it.
         menu: How the question offered the labels; ``None`` where ratings were asked for.
         document: The utterance's facts; holds the gold label, which only emulations look at.
+        transcript: What is said in the clip, where that was looked up and is known.
+        no_transcript: Why it is not known, where it was looked up.
     """
 
     task: str
@@ -40,6 +43,8 @@ class JudgedReply:
     verdict: Verdict
     menu: Menu | None
     document: Json
+    transcript: str | None = None
+    no_transcript: str | None = None
 
     def items(self, spec: JudgeSpec) -> list[Item]:
         """What a rubric asks about the reply; one item per dimension that it rates.
@@ -55,8 +60,9 @@ class JudgedReply:
             return [] if gold is None else [Item({"reply": self.text, "gold": str(gold)})]
         if spec.task == "entailment" and self.verdict.answer is None:
             return []
-        known = {name: self.document.get(name) for name in ("transcript", "language", "culture")}
-        data = {"reply": self.text, "label": self.verdict.answer} | known
+        known = {name: self.document.get(name) for name in ("language", "culture")}
+        data = {"reply": self.text, "label": self.verdict.answer, "transcript": self.transcript}
+        data |= known
         return [Item(data, dimension=name) for name in spec.dimensions or [None]]
 
 
@@ -65,12 +71,15 @@ def label_item(text: str, menu: Menu) -> Item:
     return Item({"reply": text}, menu.labels, tuple(menu.read_as()))
 
 
-def replies_of(folder: Path, verbalizer: str | None = None) -> Iterator[JudgedReply]:
+def replies_of(
+    folder: Path, verbalizer: str | None = None, *, words: bool = False
+) -> Iterator[JudgedReply]:
     """All stored replies of a run, task by task, as the scorecard reads them.
 
     Args:
         folder: The run folder.
         verbalizer: Read with this one; default: the one each task was run with.
+        words: Look up what is said in the clips, where their corpus is prepared here.
 
     Raises:
         StoreError: Where it is no run folder, or nothing was asked in it.
@@ -84,14 +93,13 @@ def replies_of(folder: Path, verbalizer: str | None = None) -> Iterator[JudgedRe
             f"{folder}: nothing was asked in this run yet, so there is nothing to judge"
         )
     for task, rows in sorted(by_task.items()):
-        yield from _of_task(run, task, rows, verbalizer)
+        yield from _of_task(run, task, rows, verbalizer, words=words)
     run.close()
 
 
 def _of_task(
-    run: RunData, task: str, rows: Sequence[Asked], verbalizer: str | None
+    run: RunData, task: str, rows: Sequence[Asked], verbalizer: str | None, *, words: bool
 ) -> Iterator[JudgedReply]:
-
     digest = rows[-1].documents
     header, documents = run.documents(digest)
     spec, _ = choose_verbalizer(header, verbalizer)
@@ -100,6 +108,7 @@ def _of_task(
     rows = by_condition(header, rows).get(CLEAN, [])  # what the scorecard's rates are made of
     reading = Reading.of(header, labels, spec)
     described = {document["utterance_id"]: document for document in documents}
+    spoken = transcripts(header["corpus"]) if words else Transcripts()
     seen: set[str] = set()
     for row in rows:
         for sample in range(row.samples):
@@ -129,6 +138,10 @@ def _of_task(
                 verdict,
                 menu,
                 described[row.utterance_id],
+                spoken.of.get(row.utterance_id),
+                None
+                if not words or row.utterance_id in spoken.of
+                else spoken.reason or "the utterance has none",
             )
 
 
@@ -142,6 +155,7 @@ class Chosen:
         flagged: Replies that were chosen and hold instruction-like text; they go to no judge.
         of: All replies there are.
         tasks: Tasks that these belong to.
+        pairs_flagged: Of pairs of replies, which are not listed here: those with such text.
     """
 
     rows: str
@@ -149,6 +163,16 @@ class Chosen:
     flagged: list[JudgedReply]
     of: int
     tasks: tuple[str, ...]
+    pairs_flagged: int | None = None
+
+    @property
+    def n(self) -> int:
+        """Replies, or pairs of replies, that go to the judges."""
+        return len(self.replies) if self.pairs_flagged is None else self.of - self.pairs_flagged
+
+    @property
+    def n_flagged(self) -> int:
+        return len(self.flagged) if self.pairs_flagged is None else self.pairs_flagged
 
 
 def choose(replies: Iterable[JudgedReply], spec: JudgeSpec, rows: str, seed: int) -> Chosen:

@@ -27,14 +27,17 @@ from ..metrics.confusion import Confusion
 from ..metrics.hard import HARD_METRICS
 from ..metrics.intervals import Interval, bootstrap_interval
 from ..metrics.judge_panel import canary_rate
+from ..metrics.misclassification import correct_rate
 from ..metrics.paired import difference, difference_interval, pair
 from ..records import OURS, Json, Verdict
 from ..specs import JudgeSpec
 from ..store import Judgement, read_judgements
 from ..tally import plurality
 from . import model as m
+from .audit_store import Calibration, calibration_of, code_of
 from .blocks import REPLICATES, interval_of
 from .judgeable import label_item
+from .rubrics import Kin, own_family
 from .sensitivity import StoredReply
 
 METRICS = ("uar", "wa", "macro_f1", "coverage")
@@ -72,7 +75,7 @@ def attach(
         return result
     newest: dict[str, Json] = {p["rubric"]["id"]: p for p in mine}
     found = [
-        {"rubric": record["rubric"], **summary}
+        m.RubricReport(rubric=record["rubric"], transcripts=record.get("transcripts"), **summary)
         for record in newest.values()
         for summary in record.get("summaries", {}).get(result.task, ())
     ]
@@ -81,7 +84,8 @@ def attach(
     if labels and gold and label_passes:
         panel = Panel.of(label_passes[-1], rows)
         task = _Task(list(labels), list(gold), list(speakers), replies, read, seed)
-        update["judged"] = _judged(panel, task)
+        calibration = calibration_of(folder, result.task, labels)
+        update["judged"] = _judged(panel, task, calibration)
     return result.model_copy(update=update)
 
 
@@ -193,10 +197,13 @@ class _Read:
     without: dict[str, list[Verdict]] = field(default_factory=dict)
 
 
-def _judged(panel: Panel, task: _Task) -> m.Judged:
+def _judged(panel: Panel, task: _Task, calibration: Calibration) -> m.Judged:
     counts: Counter[str] = Counter()
-    given: list[Answers] = []
-    utterances = [_read_utterance(panel, several, task, counts, given) for several in task.replies]
+    given: list[tuple[int, Answers]] = []
+    utterances = [
+        _read_utterance(panel, at, several, task, counts, given)
+        for at, several in enumerate(task.replies)
+    ]
     rules = [plurality(u.rules) if u.rules else None for u in utterances]
     both = [plurality(u.both) if u.both else None for u in utterances]
     only = [plurality(u.judge) if u.judge else None for u in utterances]
@@ -220,21 +227,87 @@ def _judged(panel: Panel, task: _Task) -> m.Judged:
         replies={
             k: counts[k] for k in ("all", "residue", "judged", "failed", "flagged", "changed")
         },
-        agreement=_agreement(panel, task, given),
+        agreement=_agreement(panel, task, [answers for _, answers in given]),
         rules=_rates(task, rules),
         rules_and_judge=_rates(task, both),
         judge=None if residue_only else _rates(task, only),
         effects=effects,
         without=without,
+        own_family=_own_family(panel, task, given),
+        corrected={
+            "rules": _corrected(task, calibration, [u.rules for u in utterances], rules),
+            "rules_and_judge": _corrected(task, calibration, [u.both for u in utterances], both),
+        }
+        if calibration.reason is None
+        else {},
+        corrected_reason=calibration.reason,
     )
+
+
+def _own_family(panel: Panel, task: _Task, given: Sequence[tuple[int, Answers]]) -> m.OwnFamily:
+    used = [j for j in panel.record["judges"] if j["used"]]
+    kin = Kin({j["name"]: bool(j["own_family"]) for j in used}, panel.record.get("judged_family"))
+    worth = [
+        {j: None if a is None else float(a == task.gold[at]) for j, a in answers.items()}
+        for at, answers in given
+    ]
+    return own_family(kin, worth, [task.speakers[at] for at, _ in given], task.seed)
+
+
+CORRECTED = (
+    "rate of the table of gold and reading after each row's readings are multiplied by the inverse of "
+    "the reader's confusion against people"
+)
+
+
+def _corrected(
+    task: _Task,
+    calibration: Calibration,
+    readings: Sequence[Sequence[Verdict]],
+    verdicts: Sequence[Verdict | None],
+) -> list[m.Corrected]:
+    """Rates of one way of reading, its error against people undone; of utterances with one reply."""
+    size = len(task.labels) + 1
+    errors = np.zeros((size, size), dtype=np.int64)
+    for several, read in zip(task.replies, readings, strict=True):
+        for reply, verdict in zip(several, read, strict=True):
+            truth = calibration.people.get(reply.key)
+            if truth is not None and verdict.status not in OURS:
+                errors[truth, code_of(verdict.answer, task.labels)] += 1
+    clusters, by_speaker = _clusters(task, verdicts)
+    several_replies = any(len(replies) > 1 for replies in task.replies)
+    out = []
+    for metric in METRICS:
+        found = correct_rate(clusters, errors, metric, replicates=REPLICATES, seed=task.seed)
+        why = found.reason
+        if several_replies:
+            why = (
+                "utterances have several replies; people read single ones, and the error of a "
+                "plurality is another"
+            )
+        interval = interval_of(found.interval, "speaker" if by_speaker else None, task.seed)
+        number = m.Measured(
+            value=None if several_replies else found.value,
+            n=found.n,
+            interval=None if several_replies else interval,
+            method=CORRECTED,
+            reason=why,
+        )
+        out.append(
+            m.Corrected(
+                metric=metric, read=found.read, corrected=number, n_calibration=found.n_calibration
+            )
+        )
+    return out
 
 
 def _read_utterance(
     panel: Panel,
+    at: int,
     replies: Sequence[StoredReply],
     task: _Task,
     counts: Counter[str],
-    given: list[Answers],
+    given: list[tuple[int, Answers]],
 ) -> _Read:
     out = _Read()
     several = len(panel.judges) > 1
@@ -248,7 +321,7 @@ def _read_utterance(
         counts["flagged"] += flagged
         verdict = None if answers is None else panel.verdict(reply, ruled, answers)
         if answers is not None and verdict is not None:
-            given.append(answers)
+            given.append((at, answers))
             counts["judged"] += 1
             counts["failed"] += verdict.status in OURS
         elif in_residue and not flagged and reply.text.strip():
@@ -297,14 +370,7 @@ def _answer(verdict: Verdict | None) -> str | None:
 def _rates(
     task: _Task, verdicts: Sequence[Verdict | None], *, intervals: bool = True
 ) -> m.JudgedRates:
-    kept = _kept(task, verdicts)
-    groups: dict[str, tuple[list[str], list[str | None]]] = {}
-    by_speaker = all(task.speakers[i] is not None for i in kept)
-    for i in kept:
-        golds, said = groups.setdefault(str(task.speakers[i]) if by_speaker else "", ([], []))
-        golds.append(task.gold[i])
-        said.append(_answer(verdicts[i]))
-    clusters = [Confusion.from_pairs(task.labels, *groups[name]) for name in sorted(groups)]
+    clusters, by_speaker = _clusters(task, verdicts)
     pooled = sum(clusters, Confusion.empty(task.labels))
     rates = {}
     for name in METRICS:
@@ -322,7 +388,19 @@ def _rates(
             method=METHOD,
         )
     failed = sum(v is not None and v.status in OURS for v in verdicts)
-    return m.JudgedRates(n=len(kept), failed=failed, rates=rates)
+    return m.JudgedRates(n=len(_kept(task, verdicts)), failed=failed, rates=rates)
+
+
+def _clusters(task: _Task, verdicts: Sequence[Verdict | None]) -> tuple[list[Confusion], bool]:
+    """One confusion per speaker where all are known, else one; and whether they are."""
+    kept = _kept(task, verdicts)
+    groups: dict[str, tuple[list[str], list[str | None]]] = {}
+    by_speaker = all(task.speakers[i] is not None for i in kept)
+    for i in kept:
+        golds, said = groups.setdefault(str(task.speakers[i]) if by_speaker else "", ([], []))
+        golds.append(task.gold[i])
+        said.append(_answer(verdicts[i]))
+    return [Confusion.from_pairs(task.labels, *groups[n]) for n in sorted(groups)], by_speaker
 
 
 def _effects(

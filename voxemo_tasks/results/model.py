@@ -12,7 +12,12 @@ from pydantic import Field
 from .basics import Interval as Interval
 from .basics import Model as Model
 from .basics import Value as Value
+from .judge_model import Corrected as Corrected
+from .judge_model import Measured as Measured
+from .judge_model import OwnFamily as OwnFamily
+from .judge_model import RubricReport as RubricReport
 from .probes.model import Probes
+from .probes.model import Validity as Validity
 
 
 class CrossedInterval(Model):
@@ -562,6 +567,17 @@ class Judged(Model):
     without: dict[str, float | None] = Field(
         description="Judge → uar of rules and judge by the panel without it."
     )
+    own_family: OwnFamily | None = Field(
+        default=None, description="By share of replies read as the gold label."
+    )
+    corrected: dict[str, list[Corrected]] = Field(
+        default_factory=dict,
+        description="rules and rules_and_judge → rates with the reader's error against people undone; "
+        "where an audit gave it.",
+    )
+    corrected_reason: str | None = Field(
+        default=None, description="Why there are none, where there are none."
+    )
 
 
 class TaskResult(Model):
@@ -569,7 +585,15 @@ class TaskResult(Model):
 
     task: str
     notice: str | None = Field(description="'synthetic, not a result' where that is so.")
-    headline: bool = Field(description="Whether the strict rates may be quoted as this task's.")
+    headline: bool = Field(
+        description="Whether the strict rates may be quoted as this task's: complete, not synthetic, "
+        "and the validity gate not failed."
+    )
+    headline_eligible: bool = Field(
+        default=False,
+        description="Whether they may stand as a score of speech emotion recognition: a headline, and "
+        "the validity gate was examined and passed.",
+    )
     reasons: list[str] = Field(description="Why not, where not.")
     corpus: dict[str, Any]
     label_set: dict[str, Any] | None = Field(description="Null where ratings were asked for.")
@@ -597,7 +621,7 @@ class TaskResult(Model):
         default=None, description="Null where it was switched off or nothing is to be varied."
     )
     judged: Judged | None = Field(default=None, description="Null where no judge has read.")
-    rubrics: list[dict[str, Any]] = Field(
+    rubrics: list[RubricReport] = Field(
         default_factory=list,
         description="What judges said under other rubrics, and emulations of other suites.",
     )
@@ -622,7 +646,10 @@ class TaskResult(Model):
     validity: Literal["passed", "failed", "not examined"] = Field(
         default="not examined",
         description="Whether the audio beats its controls, words alone and another clip; a score that "
-        "failed has no headline.",
+        "failed has no headline, one that was not examined is not eligible.",
+    )
+    validity_reason: str | None = Field(
+        default=None, description="Why it is not passed, where it is not."
     )
     probes: Probes | None = Field(
         default=None, description="Null where nothing but the clip as it is was asked about."

@@ -389,7 +389,7 @@ def _judges(locked: LockedPlan, result: TaskResult) -> Iterator[Departure]:
         Registered(id=str(rubric.get("id")), sha256=rubric.get("sha256"))
         for rubric in [
             *([] if result.judged is None else [result.judged.rubric]),
-            *(one["rubric"] for one in result.rubrics if "rubric" in one),
+            *(one.rubric for one in result.rubrics),
         ]
     ]
     for judge in dict.fromkeys((one.id, one.sha256) for one in done):

@@ -50,8 +50,10 @@ from .counting import AskedTask, Tally, asked_by_task, collect, read_task
 from .probes.answers import Answers
 from .probes.block import Takers, probes_block, read_stimuli
 from .probes.conditions import why_no_headline
+from .probes.model import Probes
 from .sensitivity import StoredReply, sensitivity
 from .soft import Gold, given_shares, gold_of, soft_block
+from .updates import rationale_update
 
 SEED = 20260501
 SYNTHETIC = "synthetic, not a result"
@@ -256,6 +258,7 @@ def _score_task(
         result = _beside_words(result, run, one, tally, takers, words, wanted.seed, tried)
     else:
         result = result.model_copy(update=_rated(header, tally, reading.scale, wanted, tried))
+        result = gated(result, None, f"{RATINGS}; the gate compares rates of labels")
     return result.model_copy(update={"absent": tried.absent}), tally
 
 
@@ -302,12 +305,59 @@ def _probed(
         why="nothing but the clip as it is was asked about, and neither pairs nor the emotion of the "
         "words (label2) are known",
     )
-    if probes is None:
-        return result
-    reasons = [*result.reasons, *why_no_headline(probes.validity)]
-    gate = "not examined" if probes.validity is None else probes.validity.status
-    update = {"probes": probes, "validity": gate, "reasons": reasons, "headline": not reasons}
-    return result.model_copy(update=update)
+    if probes is not None:
+        probes = _with_judges(probes, run, one.task, seed)
+        return gated(result.model_copy(update={"probes": probes}), probes.validity, NOT_ASKED)
+    if not one.header.get("conditions"):
+        return gated(result, None, NOT_ASKED)
+    # Conditions were asked: that they came to nothing is a failure of the examination, not its lack.
+    return gated(result, None, tried.absent["probes"], broken=True)
+
+
+def _with_judges(probes: Probes, run: RunData, task: str, seed: int) -> Probes:
+    """Probes with what judges said of the reasons; not an attempt, as with every word of a judge."""
+    found = probes.counterfactual
+    if found is None or not (run.folder / JUDGINGS).is_dir():
+        return probes
+    update = rationale_update(run.folder, task, seed)
+    return probes.model_copy(
+        update={"counterfactual": found.model_copy(update={"rationale_update": update})}
+    )
+
+
+NOT_ASKED = (
+    "no control was asked; ask under the conditions transcript_only and shuffled (voxemo probe "
+    "controls)"
+)
+
+
+def gated(
+    result: m.TaskResult, gate: m.Validity | None, why: str, *, broken: bool = False
+) -> m.TaskResult:
+    """A result with the verdict of the validity gate.
+
+    Args:
+        result: Without.
+        gate: What was found.
+        why: There is no gate.
+        broken: Whether it should be there: a score whose examination broke off has no headline.
+
+    Returns:
+        ``headline_eligible`` only where the gate is passed and nothing else stands against it.
+    """
+    reasons = [*result.reasons, *why_no_headline(gate)]
+    if broken:
+        reasons.append(f"the validity gate could not be examined: {why}")
+    status = "not examined" if gate is None else gate.status
+    return result.model_copy(
+        update={
+            "validity": status,
+            "validity_reason": why if gate is None else gate.reason,
+            "reasons": reasons,
+            "headline": not reasons,
+            "headline_eligible": not reasons and status == "passed",
+        }
+    )
 
 
 def _beside_words(

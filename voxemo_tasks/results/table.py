@@ -163,7 +163,11 @@ def table_of(results: Results) -> str:
             notes.append(f"  {_words(task.transcript_baseline)}")
         if task.probes is not None:
             notes += [f"  {line}" for line in probe_lines(task.probes)]
+        if task.validity == "not examined":
+            notes.append(f"  validity {task.validity}: {task.validity_reason}")
         notes += [f"  no headline: {reason}" for reason in task.reasons]
+        if task.headline and not task.headline_eligible:
+            notes.append("  not eligible as a headline score: whether it listens was not examined")
     top = f"model {results.model.get('model')}, strict rates in percent, 95 % intervals"
     if results.notice:
         top = f"*** {results.notice.upper()} ***  {top}"

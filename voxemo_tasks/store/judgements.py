@@ -37,6 +37,7 @@ class Judgement:
         purpose: ``main``, ``swapped`` (options the other way round), ``canary``, ``language`` (a
             rubric in the reply's own language).
         seed: Of the pass.
+        shown: Fields of the material that the judge was shown with something in them.
         answer: ``None`` where the judgement failed.
         quote: Words that the answer rests on.
         attempts: How often the judge was asked.
@@ -53,6 +54,7 @@ class Judgement:
     purpose: str
     seed: int
     answer: str | int | None
+    shown: tuple[str, ...] = ()
     quote: str = ""
     attempts: int = 1
     problem: str | None = None
@@ -61,7 +63,8 @@ class Judgement:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
+        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        return cls(**known | {"shown": tuple(data.get("shown", ()))})
 
 
 def read_judgements(folder: Path) -> tuple[dict[str, Judgement], list[Json]]:

@@ -23,7 +23,7 @@ from ..specs import CorpusCard, TracesSpec
 from .donors import Donors
 from .gold import gold_of
 from .options import RunOptions
-from .pairs import Pairs, read_pairs
+from .pairs import SHARED, Pairs, read_pairs
 from .shots import Shots
 
 LOSO = "loso"
@@ -270,6 +270,11 @@ class Documents(Sequence[Json]):
         if self._pairs is not None:
             document["pairs"] = list(self._pairs.of[utterance.utterance_id])
         return document
+
+    def shared_by(self, pairs: Pairs) -> Json:
+        """What the members of pairs have in common; see ``Pairs.shared``."""
+        columns = ("utterance_id", *SHARED.values())
+        return dict(pairs.shared({name: self._manifest.column(name) for name in columns}))
 
     def skipped(self) -> dict[str, dict[str, int]]:
         """Condition → reason → utterances of which it is not asked."""

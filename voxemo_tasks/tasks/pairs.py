@@ -12,8 +12,9 @@ or, in JSON Lines, a pair a line::
 
 ``variant`` names what the member of the pair has of the dimension; without it the members are
 numbered. Dimensions are free words; those of the suite's own stimuli are in ``DIMENSIONS``. What a
-pair's utterances share (the words, the speaker) is up to who made them: nothing is checked but that
-they are two or more, and there.
+pair's utterances share is up to who made them. That they are two or more, and there, is required; how
+many pairs share their words, their speaker and their language is counted when the task is built, and
+stands in the results beside what the pairs show.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from ..errors import OptionError
 from ..records import Json, digest_of
 
 DIMENSIONS = (*("back_channel", "honorific", "irony", "code_switch", "laughter", "directness"),)
+SHARED = {"words": "transcript", "speaker": "speaker", "language": "language"}
+"""What members of a pair may have in common → column of a manifest."""
 COLUMNS = ("pair", "dimension", "variant", "utterance")
 
 
@@ -60,6 +63,34 @@ class Pairs:
                 f"e.g. {', '.join(missing[:3])}"
             )
 
+    def shared(self, facts: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, dict[str, int]]]:
+        """What the members of a pair have in common besides what was meant to differ.
+
+        Args:
+            facts: ``utterance_id`` and the columns of ``SHARED``, in the same order.
+
+        Returns:
+            Dimension → ``words``, ``speaker``, ``language`` → ``same``, ``other``, ``unknown`` →
+            pairs. Words are compared without capitals, punctuation and spaces.
+        """
+        place = {uid: row for row, uid in enumerate(facts["utterance_id"])}
+        members: dict[tuple[str, str], list[int]] = {}
+        for uid, several in self.of.items():
+            for one in several:
+                members.setdefault((one["dimension"], one["pair"]), []).append(place[uid])
+        out: dict[str, dict[str, dict[str, int]]] = {}
+        for (dimension, _), rows in sorted(members.items()):
+            cells = out.setdefault(
+                dimension, {name: {"same": 0, "other": 0, "unknown": 0} for name in SHARED}
+            )
+            for name, column in SHARED.items():
+                values = [_plain(facts[column][row]) for row in rows]
+                alike = (
+                    "unknown" if None in values else "same" if len(set(values)) == 1 else "other"
+                )
+                cells[name][alike] += 1
+        return out
+
 
 def read_pairs(path: str) -> Pairs:
     """Read a file of pairs; read once as long as it does not change.
@@ -74,6 +105,12 @@ def read_pairs(path: str) -> Pairs:
         raise OptionError(f"pairs={path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise OptionError(f"pairs={path} is not UTF-8 ({error})") from error
+
+
+def _plain(value: Any) -> str | None:
+    if value is None:
+        return None
+    return "".join(c for c in str(value).casefold() if c.isalnum()) or None
 
 
 @lru_cache(maxsize=8)

@@ -320,7 +320,10 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
 
     def _paired(self) -> Json:
         pairs = self._pairs()
-        return {} if pairs is None else {"pairs": {"file": pairs.name, "sha256": pairs.digest}}
+        if pairs is None or not isinstance(self._documents, Documents):
+            return {}
+        stimuli = self._documents.shared_by(pairs)
+        return {"pairs": {"file": pairs.name, "sha256": pairs.digest, "stimuli": stimuli}}
 
     def _conditions(self) -> Json:
         """What the header says of the conditions; nothing for an ordinary run."""

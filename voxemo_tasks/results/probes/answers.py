@@ -33,16 +33,18 @@ class Answers:
         answer: Utterance id → label, or ``None`` for a non-answer; our own failures are left out.
         document: Utterance id → what is known of it.
         failed: Utterances lost to our own failures.
+        missing: Utterances that were asked about and have no stored reply.
     """
 
     tally: Tally
     answer: dict[str, str | None] = field(default_factory=dict)
     document: dict[str, Json] = field(default_factory=dict)
     failed: int = 0
+    missing: int = 0
 
     @classmethod
     def of(cls, tally: Tally) -> Answers:
-        out = cls(tally)
+        out = cls(tally, missing=tally.missing)
         for document, status, answer in zip(
             tally.documents, tally.statuses, tally.answers, strict=True
         ):

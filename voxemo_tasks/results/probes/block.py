@@ -86,7 +86,7 @@ def probes_block(
     for condition, collector in takers.collectors.items():
         answers[condition] = Answers.of(collector.tally())
     incongruence = incongruence_block(labels, answers[CLEAN], seed)
-    pairs = pairs_block(answers[CLEAN], seed)
+    pairs = pairs_block(header, answers[CLEAN], seed)
     if not header.get("conditions") and incongruence is None and not pairs:
         return None
     results = condition_results(header, labels, answers, seed)

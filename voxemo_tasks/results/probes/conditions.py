@@ -8,6 +8,7 @@ from itertools import pairwise
 from ...metrics.hard import HARD_METRICS
 from ...metrics.paired import PairedCounts
 from ...records import Json
+from ...tally import too_many_failures
 from ..basics import Value
 from .answers import Answers, difference_of, groups_of, joint, share_of
 from .asked import CLEAN
@@ -62,6 +63,7 @@ def _result(
             condition=condition,
             n=0,
             failed=0,
+            missing=0,
             skipped=skipped,
             rates={},
             reference={},
@@ -82,6 +84,7 @@ def _result(
         condition=condition,
         n=counts.n,
         failed=under.failed,
+        missing=under.missing,
         skipped=skipped,
         rates=_rates(counts, 1),
         reference=_rates(counts, 0),
@@ -121,47 +124,65 @@ def validity(results: Sequence[ConditionResult]) -> Validity:
     """The gate: the audio must beat the words alone and the shuffled audio.
 
     It is failed where one comparison was made and its interval does not lie above 0, passed where
-    both were made and both do, and else not examined.
+    both were made and both do, and else not examined. A control that was asked and lost (failures of
+    the engine, replies that are not stored) decides nothing: what is left of it is no fair sample.
     """
     found = {result.condition["id"]: result for result in results}
-    comparisons = []
-    for control in GATE:
-        result = found.get(control)
-        if result is None or not result.n:
-            why = "not asked"
-            if result is not None and result.skipped:
-                why = "; ".join(f"{n} without: {reason}" for reason, n in result.skipped.items())
-            comparisons.append(
-                Comparison(control=control, difference=None, above_zero=None, reason=why)
-            )
-            continue
-        value = result.drop["uar"]
-        low = None if value.interval is None else value.interval.low
-        comparisons.append(
-            Comparison(
-                control=control,
-                difference=value,
-                above_zero=None if low is None else low > 0,
-                reason=None if low is not None else "no interval",
-            )
-        )
+    comparisons = [_comparison(control, found.get(control)) for control in GATE]
     verdicts = [c.above_zero for c in comparisons]
-    if False in verdicts:
-        return Validity(status="failed", comparisons=comparisons)
-    status = "passed" if None not in verdicts else "not examined"
-    return Validity.model_validate({"status": status, "comparisons": comparisons})
+    status = "failed" if False in verdicts else "not examined" if None in verdicts else "passed"
+    why = "; ".join(_why(c) for c in comparisons if c.above_zero is not True)
+    return Validity.model_validate(
+        {"status": status, "comparisons": comparisons, "reason": why or None}
+    )
+
+
+def _comparison(control: str, result: ConditionResult | None) -> Comparison:
+    if result is None:
+        return Comparison(control=control, difference=None, above_zero=None, reason="not asked")
+    gone = result.failed + result.missing
+    if too_many_failures(gone, result.n + gone):
+        return Comparison(
+            control=control,
+            difference=result.drop["uar"] if result.n else None,
+            above_zero=None,
+            lost=True,
+            reason=f"asked, but of {result.n + gone} utterances {result.failed} failed and "
+            f"{result.missing} have no stored reply",
+        )
+    if not result.n:
+        why = "; ".join(f"{n} without: {reason}" for reason, n in result.skipped.items())
+        return Comparison(
+            control=control,
+            difference=None,
+            above_zero=None,
+            reason=why or "no utterance with a gold label was asked both ways",
+        )
+    value = result.drop["uar"]
+    low = None if value.interval is None else value.interval.low
+    none = (value.interval.reason if value.interval else None) or "it has no interval"
+    return Comparison(
+        control=control,
+        difference=value,
+        above_zero=None if low is None else low > 0,
+        reason=None if low is not None else f"no interval: {none}",
+    )
+
+
+def _why(c: Comparison) -> str:
+    if c.above_zero is False:
+        return (
+            f"the audio does not beat the control {c.control!r} (interval of the difference in UAR "
+            "does not lie above 0)"
+        )
+    return f"control {c.control!r}: {c.reason}"
 
 
 def why_no_headline(gate: Validity | None) -> list[str]:
-    """Reasons against a headline that the gate gives."""
-    if gate is None or gate.status != "failed":
+    """Reasons against a headline that the gate gives: controls not beaten, or asked and lost."""
+    if gate is None:
         return []
-    return [
-        f"the audio does not beat the control {c.control!r} (interval of the difference in UAR "
-        "does not lie above 0)"
-        for c in gate.comparisons
-        if c.above_zero is False
-    ]
+    return [_why(c) for c in gate.comparisons if c.above_zero is False or c.lost]
 
 
 def severity_curves(results: Sequence[ConditionResult]) -> list[SeverityCurve]:

@@ -276,6 +276,7 @@ def counterfactual_block(
         generality=generality(counts),
         dose=_dose(p, trials),
         rationale=_rationale(p, texts),
+        rationale_update=None,
         by_operation=_by_operation(p, trials, rates),
     )
 

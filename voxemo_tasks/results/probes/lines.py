@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from ..basics import Value
+from ..judge_model import RationaleUpdate
 from .model import Counterfactual, Probes
+
+NOT_CHECKED = "stimuli not checked (voxemo score RUN --check-stimuli)"
 
 
 def points(value: Value | None, sign: str = "+") -> str:
@@ -79,16 +82,32 @@ def probe_lines(probes: Probes) -> list[str]:
             f"minimal pairs, {pair.dimension}: answered differently {share(pair.differs)}, "
             f"{pair.pairs} pairs"
         )
+        confounds = {name: n for name, told in pair.stimuli.items() if (n := told.get("other"))}
+        for name in ("speaker", "language"):
+            if confounds.get(name):
+                lines.append(f"  {confounds[name]} of these pairs differ in their {name} too")
     return lines
 
 
 def _counterfactual(found: Counterfactual) -> list[str]:
     failed = sum(one.failed for one in found.attrition.values())
     rendered = sum(one.rendered for one in found.attrition.values())
-    checked = f"{failed} of {rendered} stimuli unfit" if found.checked else "stimuli not checked"
-    return [
+    judged = found.rationale_update
+    checked = f"{failed} of {rendered} stimuli unfit" if found.checked else NOT_CHECKED
+    lines = [
         f"counterfactual: claim effect {points(found.claim_effect)} (flips {share(found.flip)}, "
         f"placebo {share(found.placebo_flip)}, sham {share(found.sham_flip)}), target hit "
         f"{share(found.target_hit)}, {found.trials} trials of {found.n} utterances, "
         f"{found.unreadable} unreadable, {checked}"
+    ]
+    return lines if judged is None else lines + update_lines(judged)
+
+
+def update_lines(judged: RationaleUpdate) -> list[str]:
+    """Rationale update minus sham, and why it is no headline."""
+    return [
+        f"rationale update minus sham: {points(judged.difference)} (updated after the claimed change "
+        f"{share(judged.claimed)}, after the sham {share(judged.sham)}), {judged.pairs} pairs, "
+        f"{judged.failed} failed, {judged.flagged} flagged",
+        *(f"  no headline: {reason}" for reason in judged.reasons),
     ]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ..basics import Model, Value
+from ..judge_model import RationaleUpdate
 
 
 class ConditionResult(Model):
@@ -15,6 +16,7 @@ class ConditionResult(Model):
     condition: dict[str, Any]
     n: int = Field(description="Utterances scored under both, with a gold label.")
     failed: int = Field(description="Asked under it, but engine or judge failed.")
+    missing: int = Field(default=0, description="Asked under it, but no reply is stored.")
     skipped: dict[str, int] = Field(description="Reason → utterances of which it was not asked.")
     rates: dict[str, float | None] = Field(description="uar, wa, coverage under the condition.")
     reference: dict[str, float | None] = Field(description="The same of the same utterances.")
@@ -58,7 +60,12 @@ class Comparison(Model):
     control: str
     difference: Value | None = Field(description="UAR of the audio less that of the control.")
     above_zero: bool | None = Field(description="Whether the interval lies above 0.")
-    reason: str | None = None
+    lost: bool = Field(
+        default=False,
+        description="Asked, but too much of it failed or is missing: examined in vain, so that the "
+        "score has no headline.",
+    )
+    reason: str | None = Field(default=None, description="Why above_zero is null.")
 
 
 class Validity(Model):
@@ -66,6 +73,7 @@ class Validity(Model):
 
     status: Literal["passed", "failed", "not examined"]
     comparisons: list[Comparison]
+    reason: str | None = Field(default=None, description="Why it is not passed, where it is not.")
 
 
 class FactorGain(Model):
@@ -154,6 +162,10 @@ class Counterfactual(Model):
     generality: float | None
     dose: DoseCurve | None
     rationale: Rationale | None = Field(description="Null where the base question asks for none.")
+    rationale_update: RationaleUpdate | None = Field(
+        default=None,
+        description="Rationale update minus sham, by judges; null where no judge compared the reasons.",
+    )
     by_operation: list[ByOperation]
 
 
@@ -180,6 +192,11 @@ class PairSensitivity(Model):
     dimension: str
     pairs: int
     incomplete: int = Field(description="Pairs of which not every member has a scored answer.")
+    stimuli: dict[str, dict[str, int]] = Field(
+        default_factory=dict,
+        description="words, speaker, language → same, other, unknown → pairs of the file: what their "
+        "members share besides the dimension.",
+    )
     differs: Value = Field(description="Share of pairs whose members are answered differently.")
     shift: Value = Field(description="Mean total variation between the answers of a pair.")
     both_right: Value | None = Field(description="Of pairs with gold labels, both members right.")

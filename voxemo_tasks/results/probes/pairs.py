@@ -19,8 +19,9 @@ from .answers import FACTS, Answers, share_of
 from .model import PairSensitivity
 
 
-def pairs_block(answers: Answers, seed: int) -> list[PairSensitivity]:
+def pairs_block(header: Json, answers: Answers, seed: int) -> list[PairSensitivity]:
     """One result per dimension; empty for a run without pairs."""
+    stimuli = header.get("pairs", {}).get("stimuli", {})
     members: dict[tuple[str, str], list[tuple[str, str]]] = {}
     sizes: dict[tuple[str, str], int] = {}
     for uid, document in answers.document.items():
@@ -36,7 +37,8 @@ def pairs_block(answers: Answers, seed: int) -> list[PairSensitivity]:
                 whole.append(sorted(members[key]))
             else:
                 incomplete += 1
-        out.append(_dimension(dimension, whole, incomplete, answers, seed))
+        found = _dimension(dimension, whole, incomplete, answers, seed)
+        out.append(found.model_copy(update={"stimuli": stimuli.get(dimension, {})}))
     return out
 
 
