@@ -183,6 +183,7 @@ def test_choices_widen_the_interval_by_the_variance_over_readings(hard: m.TaskRe
 
 def test_what_there_is_not_has_a_reason(hard: m.TaskResult) -> None:
     absent = {"prompt_sensitivity", "soft", "calibration", "dimensional", "judged"}
+    absent |= {"continuous", "transcript_baseline"}
     assert set(hard.absent) == absent
     assert hard.absent["soft"] == "no scored utterance has votes"
     assert hard.soft is hard.calibration is hard.prompt_sensitivity is None
