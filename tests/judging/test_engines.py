@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LABELS, said
+from judge_rows import LABELS, said
 
 from voxemo_tasks import registry
 from voxemo_tasks.adjudicate import Item, ask

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CARRIERS, said
+from judge_rows import CARRIERS, said
 
 from voxemo_tasks.cli import main
 from voxemo_tasks.cli.judge import panel_of

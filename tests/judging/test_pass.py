@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LABELS, Make, honest, said
+from judge_rows import LABELS, Make, honest, said
 
 from voxemo_tasks import registry
 from voxemo_tasks.adjudicate import Item
