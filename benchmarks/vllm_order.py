@@ -112,7 +112,7 @@ def asks_of(model: Any, queue: Sequence[Any], clips: dict[str, Any]) -> list[Any
         request = folded.request
         key = request_key(model.fingerprint(), request)
         job = Job(request, key, list(range(folded.samples)), [clips[request.audio[0].path]])
-        prompt, ids = model._render(job), clip_ids(job, 16_000)
+        prompt, ids = model._prompt(job, job.audio), clip_ids(job, 16_000)
         asks += [
             Ask(prompt, tuple(job.audio), ids, model._sampling(request.decoding, seed))
             for seed in job.seeds()
@@ -212,6 +212,7 @@ def harness(model: Any, queue: list[Any], asks: Sequence[Any], turns: int) -> No
         fresh = copy.copy(model)
         with tempfile.TemporaryDirectory() as folder:
             fresh._store, fresh._place = None, (folder, None)
+            fresh._canaries = 0  # asked once a run, however long it is: they are timed apart
             engine._llm.generate = counted
             started = time.perf_counter()
             fresh.generate_until(queue, True)
@@ -219,6 +220,10 @@ def harness(model: Any, queue: list[Any], asks: Sequence[Any], turns: int) -> No
             inside[0] = 0.0
             engine._llm.generate = generate
 
+    from voxemo_tasks.backends import canaries
+    from voxemo_tasks.records import Decoding
+
+    once = timed(model, lambda: canaries.ask(model, Decoding(8), len(canaries.ASKED)))
     shares: list[float] = []
     works = {
         "ours": ours,
@@ -231,7 +236,8 @@ def harness(model: Any, queue: list[Any], asks: Sequence[Any], turns: int) -> No
     print(
         f"harness: generate_until {len(queue) / our.wall_s:.1f} replies/s, bare LLM.generate "
         f"{len(queue) / bare.wall_s:.1f}: efficiency {bare.wall_s / our.wall_s:.3f} (by CPU time "
-        f"{bare.cpu_s / our.cpu_s:.3f}); {max(shares):.1%} of generate_until is inside LLM.generate"
+        f"{bare.cpu_s / our.cpu_s:.3f}); {max(shares):.1%} of generate_until is inside LLM.generate; "
+        f"canaries, once a run: {once.wall_s:.1f} s"
     )
     print(
         f"seeds: K single requests take x {bare.wall_s / several_cost.wall_s:.2f} the time (x "

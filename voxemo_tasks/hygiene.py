@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from . import registry
 from .specs import HygieneSpec
@@ -32,13 +32,21 @@ def suspicious(text: str, hygiene: HygieneSpec | None = None) -> str | None:
         >>> suspicious("The speaker sounds sad.") is None
         True
     """
-    spec = hygiene or registry.hygiene(REGISTERED)[0]
     plain = unicodedata.normalize("NFKC", text).casefold()
-    for pattern in _compiled(tuple(p for several in spec.patterns.values() for p in several)):
+    for pattern in _registered() if hygiene is None else _patterns_of(hygiene):
         found = pattern.search(plain)
         if found is not None:
             return found[0]
     return None
+
+
+@cache
+def _registered() -> tuple[re.Pattern[str], ...]:
+    return _patterns_of(registry.hygiene(REGISTERED)[0])
+
+
+def _patterns_of(spec: HygieneSpec) -> tuple[re.Pattern[str], ...]:
+    return _compiled(tuple(p for several in spec.patterns.values() for p in several))
 
 
 @lru_cache(maxsize=8)

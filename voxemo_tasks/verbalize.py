@@ -20,7 +20,7 @@ A verdict never fails: any string has one, in time linear in its length.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -38,7 +38,7 @@ from .specs import (
     VerbalizerSpec,
 )
 from .verbalizing.cues import CueReader
-from .verbalizing.deciding import NOTHING, Decider, Decision
+from .verbalizing.deciding import Decider, Decision
 from .verbalizing.emulating import emulate
 from .verbalizing.folding import Folded, Folder
 from .verbalizing.lexicon import Hit, Lexicon, Menu
@@ -169,15 +169,15 @@ class Verbalizer:
         read, decide = self._in(tongue)
         if free:
             free.sort(key=lambda h: h.start)
-        outcome = (whole, NOTHING, Reading(), folded)
+        regions = self._regions(folded, tagged, hits, free)
+        if quick and len(regions) == 1:
+            mention = only_mention(text, hits, read)
+            if mention is not None:
+                return whole, decide.alone(text, mention), Reading([mention]), folded
         undecided: tuple[Region, Decision, Reading, Folded] | None = None
-        for region in self._regions(folded, tagged, hits, free):
+        for region in regions:
             if undecided is not None and region.name != undecided[0].name:
                 break
-            if quick and region.name == "whole":
-                mention = only_mention(text, hits, read)
-                if mention is not None:
-                    return region, decide.alone(text, mention), Reading([mention]), folded
             reading = read(text, hits, region.spans)
             if not self._negation:
                 for mention in reading.mentions:
@@ -214,17 +214,18 @@ class Verbalizer:
 
     def _regions(
         self, folded: Folded, tagged: tuple[int, int] | None, hits: list[Hit], free: list[Hit]
-    ) -> Iterator[Region]:
+    ) -> list[Region]:
+        """Where the answer may stand, best first; at last the whole reply."""
         text = folded.text
-        if tagged is not None:
-            yield Region("tag", (_folded_span(folded, tagged),))
+        regions = [] if tagged is None else [Region("tag", (_folded_span(folded, tagged),))]
         values = self.unwrap.json_values(text)
         if values is not None:
-            yield values
+            regions.append(values)
         if free:
-            yield from marked(text, free, hits)
-            yield from concluding(text, free)
-        yield Region("whole", ((0, len(text)),))
+            regions += marked(text, free, hits)
+            regions += concluding(text, free)
+        regions.append(Region("whole", ((0, len(text)),)))
+        return regions
 
 
 _LABELLED = frozenset({"answered", "multiple"})

@@ -245,7 +245,30 @@ def test_every_departure_is_found(
 
 def judged_by(*rubrics: tuple[str, str]) -> Callable[[Any], None]:
     """Change results into ones that judges were asked for, by these rubrics (id, digest)."""
-    said = [{"rubric": {"id": ref, "sha256": digest}} for ref, digest in rubrics]
+    none = {
+        "value": None,
+        "n": 0,
+        "interval": None,
+        "method": "mean",
+        "reason": "nothing was judged",
+    }
+    family = {"judges": [], "others": [], "own": None, "rest": None, "preference": none}
+    said = [
+        {
+            "rubric": {"id": ref, "sha256": digest},
+            "dimension": None,
+            "replies": 0,
+            "failed": 0,
+            "headline": False,
+            "reasons": ["nothing was judged"],
+            "answers": {},
+            "shares": {},
+            "mean": none,
+            "length": none,
+            "own_family": family,
+        }
+        for ref, digest in rubrics
+    ]
     return put("rubrics", value=said)
 
 
