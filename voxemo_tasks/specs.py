@@ -843,6 +843,11 @@ class CorpusCard(Spec):
     label_rules: dict[str, Identifier] = Field(
         default_factory=dict, description="Raw label → its own rule, where it is another one."
     )
+    cluster: Literal["speaker", "dialogue"] = Field(
+        default="speaker",
+        description="What intervals redraw: dialogue, where those who talk to each other are not "
+        "independent. Where it is not known of every utterance, the other of the two is taken.",
+    )
     crossed: Literal["speaker_sentence"] | None = Field(
         default=None,
         description="speaker_sentence: every speaker says the same sentences (`sentence` of the "

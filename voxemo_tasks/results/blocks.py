@@ -244,7 +244,7 @@ def prompt_block(tally: Tally, seed: int) -> m.PromptSensitivity | None:
             worst=found.worst,
         )
     clusters = tally.clusters()
-    cluster = None if clusters is None else "speaker"
+    cluster = tally.unit
     differ = disagreement(outcomes, clusters=clusters, replicates=REPLICATES, seed=seed)
     score = None
     if known:
@@ -311,38 +311,42 @@ def groups_block(tally: Tally, keys: Sequence[str], seed: int) -> dict[str, m.Gr
             )
             continue
         rates: dict[str, m.Gaps] = {}
-        speakers = {
-            group: all(tally.documents[i].get("speaker") is not None for i in some)
+        unit = tally.unit or tally.cluster
+        known = {
+            group: all(tally.cluster_of(i) is not None for i in some)
             for group, some in rows.items()
         }
         if tally.labels:
             confusions = {group: tally.by_cluster(some) for group, some in sorted(rows.items())}
             for metric in ("uar", "wa", "coverage"):
                 rates[metric] = gaps_of(
-                    rate_gaps(confusions, metric, replicates=REPLICATES, seed=seed), speakers, seed
+                    rate_gaps(confusions, metric, replicates=REPLICATES, seed=seed),
+                    known,
+                    seed,
+                    unit,
                 )
         refused = {group: _refusals(tally, some) for group, some in sorted(rows.items())}
         found = share_gaps(refused, replicates=REPLICATES, seed=seed)
-        rates["refusal"] = gaps_of(found, speakers, seed)
+        rates["refusal"] = gaps_of(found, known, seed, unit)
         out[key] = m.Groups(unknown=unknown, rates=rates)
     return out
 
 
 def _refusals(tally: Tally, rows: Sequence[int]) -> np.ndarray:
-    """Refusals and utterances per speaker; all in one row where a speaker is not known."""
-    speakers = [tally.documents[i].get("speaker") for i in rows]
-    known = None not in speakers
+    """Refusals and utterances per cluster; all in one row where a cluster is not known."""
+    clusters = [tally.cluster_of(i) for i in rows]
+    known = None not in clusters
     counts: dict[str, list[int]] = {}
-    for i, speaker in zip(rows, speakers, strict=True):
-        cell = counts.setdefault(str(speaker) if known else "", [0, 0])
+    for i, cluster in zip(rows, clusters, strict=True):
+        cell = counts.setdefault(str(cluster) if known else "", [0, 0])
         cell[0] += tally.statuses[i] == REFUSED
         cell[1] += 1
     return np.array([counts[s] for s in sorted(counts)], dtype=np.int64)
 
 
-def gaps_of(found: GroupGaps, speakers: Mapping[str, bool], seed: int) -> m.Gaps:
-    """Gaps as the results have them; ``speakers``: the groups of which all speakers are known."""
-    every = "speaker" if all(speakers.values()) else None
+def gaps_of(found: GroupGaps, known: Mapping[str, bool], seed: int, unit: str) -> m.Gaps:
+    """Gaps as the results have them; ``known``: the groups of which all clusters are known."""
+    every = unit if all(known.values()) else None
     return m.Gaps(
         groups=[
             m.GroupRate(
@@ -350,9 +354,7 @@ def gaps_of(found: GroupGaps, speakers: Mapping[str, bool], seed: int) -> m.Gaps
                 n=one.n,
                 n_clusters=one.n_clusters,
                 value=one.value,
-                interval=interval_of(
-                    one.interval, "speaker" if speakers[one.group] else None, seed
-                ),
+                interval=interval_of(one.interval, unit if known[one.group] else None, seed),
                 too_few=one.too_few,
                 difference_from_rest=one.difference,
                 difference_interval=None
@@ -397,7 +399,7 @@ def association_block(tally: Tally, seed: int) -> dict[str, m.Association]:
                 values[key] = m.Value(
                     value=cramers_v(table, corrected=corrected),
                     n=round(float(table.sum())),
-                    interval=interval_of(interval, "speaker" if some else None, seed),
+                    interval=interval_of(interval, tally.unit, seed),
                 )
         equal = sum(said[i] == gold[i] for i in rows)
         out[name] = m.Association(
@@ -437,8 +439,8 @@ def dimensional_block(
             continue
         ratings = mean_ratings(tally, name)
         predicted = [ratings[rows[i]] for i in inside]
-        speakers = [tally.documents[rows[i]].get("speaker") for i in inside]
-        clusters = None if None in speakers else [str(s) for s in speakers]
+        names = [tally.cluster_of(rows[i]) for i in inside]
+        clusters = None if None in names else [str(name) for name in names]
         sums = dimension_sums([gold[i] for i in inside], predicted, scale=scale, clusters=clusters)
         metrics = {}
         for metric in DIMENSIONAL_METRICS:
@@ -447,7 +449,9 @@ def dimensional_block(
             metrics[metric] = m.Value(
                 value=dimension_value(sums, metric),
                 n=n,
-                interval=interval_of(interval, "speaker" if clusters else None, seed),
+                interval=interval_of(
+                    interval, (tally.unit or tally.cluster) if clusters else None, seed
+                ),
             )
         out[name] = m.Dimensional(
             n=sums.n,

@@ -18,7 +18,7 @@ from ..metrics.smooth_error import smooth_error
 from ..metrics.temperature import smoothed_log_shares
 from . import model as m
 from .blocks import REPLICATES, effects_of, interval_of
-from .counting import Tally
+from .counting import SPEAKER, Tally
 from .soft import columns_of
 
 KINDS: tuple[Literal["pooled", "group", "shrunk"], ...] = ("pooled", "group", "shrunk")
@@ -71,9 +71,12 @@ def calibration_block(
         return None
     if not found.n:
         return None
-    speakers = columns_of(tally, places, "speaker")
-    known = None not in speakers
-    names = [str(s) for s in speakers] if known else [f"u{i}" for i in places]
+    all_clusters = tally.clusters()
+    unit = tally.unit
+    names = [f"u{i}" for i in places] if all_clusters is None else [all_clusters[i] for i in places]
+    # Folds of the temperature share no speaker, whatever it is that intervals redraw.
+    speakers = columns_of(tally, places, SPEAKER)
+    apart = names if None in speakers else [str(s) for s in speakers]
     clusters = [names[i] for i in found.items]
     hits = soft_hits(votes[found.items], found.weights)
     groups = {key: columns_of(tally, places, key) for key in keys}
@@ -82,28 +85,28 @@ def calibration_block(
         target=target,
         n=found.n,
         n_without_confidence=found.n_items - found.n,
-        overall=_measured(found, hits, clusters, known, seed),
+        overall=_measured(found, hits, clusters, unit, seed),
         by={
-            key: _by_group(found, hits, clusters, [g[i] for i in found.items], known, seed)
+            key: _by_group(found, hits, clusters, [g[i] for i in found.items], unit, seed)
             for key, g in groups.items()
         },
-        temperature=_temperature(logs, votes, names, groups, seed),
+        temperature=_temperature(logs, votes, apart, groups, seed),
     )
 
 
 def _measured(
-    found: Confidences, hits: NDArray[np.float64], clusters: list[str], known: bool, seed: int
+    found: Confidences, hits: NDArray[np.float64], clusters: list[str], unit: str | None, seed: int
 ) -> m.Calibrated:
     gap = signed_gap(found.values, hits, clusters, replicates=REPLICATES, seed=seed)
     error = l2_error(found.values, hits)
     smooth = None
     if found.n <= MOST_SMOOTHED:
-        smooth = smooth_error(found.values, hits, clusters if known else None, seed=seed)
+        smooth = smooth_error(found.values, hits, clusters if unit else None, seed=seed)
     parts = brier_decomposition(found.values, hits)
     order = ranking(found.values, hits)
     bins = reliability_diagram(found.values, hits, clusters, replicates=REPLICATES, seed=seed)
     return m.Calibrated(
-        gap=gap_of(gap, known, seed),
+        gap=gap_of(gap, unit, seed),
         l2_error=error.value,
         l2_error_squared=error.squared,
         bins=error.bins,
@@ -126,21 +129,21 @@ def _measured(
                 n=one.n,
                 mean_confidence=one.mean_confidence,
                 mean_target=one.mean_target,
-                interval=interval_of(one.interval, "speaker" if known else None, seed),
+                interval=interval_of(one.interval, unit, seed),
             )
             for one in bins
         ],
     )
 
 
-def gap_of(gap: SignedGap, known: bool, seed: int) -> m.SignedGap:
+def gap_of(gap: SignedGap, unit: str | None, seed: int) -> m.SignedGap:
     """A signed gap as the results have it."""
     return m.SignedGap(
         n=gap.n,
         value=gap.value,
         mean_confidence=gap.mean_confidence,
         mean_target=gap.mean_target,
-        interval=interval_of(gap.interval, "speaker" if known else None, seed),
+        interval=interval_of(gap.interval, unit, seed),
         standard_error=gap.standard_error,
         detectable=gap.detectable,
     )
@@ -151,7 +154,7 @@ def _by_group(
     hits: NDArray[np.float64],
     clusters: list[str],
     groups: list[str | None],
-    known: bool,
+    unit: str | None,
     seed: int,
 ) -> m.CalibrationBy:
     rows = [i for i, group in enumerate(groups) if group is not None]
@@ -169,7 +172,7 @@ def _by_group(
         groups=[
             m.GroupGap(
                 group=str(one.group),
-                gap=gap_of(one.gap, known, seed),
+                gap=gap_of(one.gap, unit, seed),
                 shrunk=one.shrunk,
                 shrunk_error=one.shrunk_error,
             )
@@ -180,7 +183,7 @@ def _by_group(
         worst=None
         if worst.cell is None or worst.gap is None
         else m.WorstCell(
-            cell=str(worst.cell), gap=gap_of(worst.gap, known, seed), minimum=worst.minimum
+            cell=str(worst.cell), gap=gap_of(worst.gap, unit, seed), minimum=worst.minimum
         ),
     )
 

@@ -34,6 +34,8 @@ Ints = NDArray[np.int64]
 
 Floats = NDArray[np.float64]
 
+SPEAKER = "speaker"
+DIALOGUE = "dialogue"
 OURS_CODES = frozenset(STATUSES.index(status) for status in OURS)
 ANSWERED = STATUSES.index("answered")
 MULTIPLE = STATUSES.index("multiple")
@@ -63,6 +65,7 @@ class Reading:
     seed: int
     dimensions: tuple[str, ...]
     scale: tuple[float, float] | None
+    cluster: str = SPEAKER
     _menus: dict[tuple[Any, ...], Menu] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -75,6 +78,7 @@ class Reading:
             seed=int(header["options"].get("order_seed", 0)),
             dimensions=tuple(header.get("dimensions", ())),
             scale=None if scale is None else (float(scale[0]), float(scale[1])),
+            cluster=header["corpus"].get("cluster", SPEAKER),
         )
 
     def menu(self, prompt: str, utterance_id: str) -> Menu | None:
@@ -126,6 +130,7 @@ class Tally:
         partly_heard: Replies to clips longer than the model can hear.
         supplied_s: Audio that was supplied, in seconds.
         heard_s: Audio that was heard.
+        cluster: What the corpus's card says that intervals redraw.
     """
 
     labels: tuple[str, ...]
@@ -149,6 +154,7 @@ class Tally:
     partly_heard: int
     supplied_s: float
     heard_s: float
+    cluster: str = SPEAKER
 
     # --- reading off ------------------------------------------------------------------------
 
@@ -177,10 +183,23 @@ class Tally:
         """A fact of the scored utterances; ``None`` where it is not known."""
         return [self.documents[i].get(name) for i in self.scored]
 
+    @cached_property
+    def unit(self) -> str | None:
+        """What intervals redraw: the first of the card's cluster, speaker and dialogue that is known of
+        every scored utterance; ``None`` where none is, and utterances are taken for independent."""
+        for name in dict.fromkeys((self.cluster, SPEAKER, DIALOGUE)):
+            if self.scored and None not in self.column(name):
+                return name
+        return None
+
+    def cluster_of(self, row: int) -> str | None:
+        """The cluster of an utterance; ``None`` where it is not known."""
+        name = self.documents[row].get(self.unit or self.cluster)
+        return None if name is None else str(name)
+
     def clusters(self) -> list[str] | None:
-        """The speaker of each scored utterance; ``None`` where one is not known."""
-        speakers = self.column("speaker")
-        return None if not speakers or None in speakers else [str(s) for s in speakers]
+        """The cluster of each scored utterance; ``None`` where utterances have none."""
+        return None if self.unit is None else [str(name) for name in self.column(self.unit)]
 
     @cached_property
     def place(self) -> Ints:
@@ -241,18 +260,17 @@ class Tally:
         return Confusion.from_pairs(self.labels, *self._pairs(self.scored))
 
     def confusions(self) -> tuple[list[Confusion], str | None]:
-        """One confusion per speaker where every scored utterance has one, else one for all."""
-        speakers = self.clusters()
-        if speakers is None:
+        """One confusion per cluster where every scored utterance has one, else one for all."""
+        if self.unit is None:
             return [self.confusion()], None
-        return self.by_cluster(self.scored), "speaker"
+        return self.by_cluster(self.scored), self.unit
 
     def by_cluster(self, rows: Sequence[int]) -> list[Confusion]:
-        """One confusion per speaker over some utterances, by name; all one where any has none."""
+        """One confusion per cluster over some utterances, by name; all one where any has none."""
         groups: dict[str, list[int]] = {}
         for row in rows:
-            speaker = self.documents[row].get("speaker")
-            groups.setdefault("" if speaker is None else f"s{speaker}", []).append(row)
+            name = self.cluster_of(row)
+            groups.setdefault("" if name is None else f"s{name}", []).append(row)
         if "" in groups:
             return [Confusion.from_pairs(self.labels, *self._pairs(rows))]
         return [Confusion.from_pairs(self.labels, *self._pairs(groups[s])) for s in sorted(groups)]
@@ -555,6 +573,7 @@ class Collector:
             partly_heard=int((heard < supplied).sum()),
             supplied_s=float(supplied.sum()),
             heard_s=float(heard.sum()),
+            cluster=reading.cluster,
         )
 
     def _kept(

@@ -633,7 +633,8 @@ def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list
         if len(several) < 2:
             continue
         clusters: list[Confusion] = []
-        unknown = [task for task, tally in several.items() if tally.clusters() is None]
+        unknown = [task for task, tally in several.items() if tally.unit is None]
+        unit = " or ".join(sorted({tally.unit for tally in several.values() if tally.unit}))
         known = not unknown
         for tally in several.values():
             clusters += tally.by_cluster(tally.scored)
@@ -647,7 +648,8 @@ def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list
         if unknown:
             notes.append(
                 "the intervals take utterances for independent, since the speaker of some is not known "
-                f"in {', '.join(unknown)}; with several utterances a speaker they are too narrow"
+                f"in {', '.join(unknown)}, nor the dialogue; with several utterances a speaker they are "
+                "too narrow"
             )
         some = clusters if known else [whole]
         out.append(
@@ -656,7 +658,7 @@ def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list
                 labels=list(labels),
                 n=int(counts.sum()),
                 hard={
-                    name: rate(name, whole, some, "speaker" if known else None, seed)
+                    name: rate(name, whole, some, unit if known else None, seed)
                     for name in HARD_METRICS
                 },
                 gaps={
@@ -667,8 +669,9 @@ def _pooled(scored: Mapping[str, tuple[m.TaskResult, Tally]], seed: int) -> list
                             replicates=REPLICATES,
                             seed=seed,
                         ),
-                        {task: tally.clusters() is not None for task, tally in several.items()},
+                        {task: tally.unit is not None for task, tally in several.items()},
                         seed,
+                        unit,
                     )
                     for metric in HEADLINE
                 },

@@ -95,14 +95,13 @@ def gold_of(tally: Tally, header: Json) -> Gold | None:
     else:
         rows = shares[kept]
         predicted = Predicted(source, shares=rows / rows.sum(axis=1, keepdims=True))
-    speakers = tally.clusters()
-    names = speakers or [f"u{i}" for i in range(len(tally.scored))]
+    names = tally.clusters() or [f"u{i}" for i in range(len(tally.scored))]
     return Gold(
         Votes(counts[np.flatnonzero(has)]),
         predicted,
         kept,
         [names[i] for i in kept],
-        "speaker" if speakers else None,
+        tally.unit,
         len(tally.scored) - len(places),
         len(places) - len(kept),
     )

@@ -346,4 +346,5 @@ def corpus_facts(prepared: Prepared, card_digest: str) -> Json:
         "licence": prepared.card.licence,
         "hard_target": prepared.card.hard_target,
         **({"crossed": prepared.card.crossed} if prepared.card.crossed else {}),
+        **({"cluster": prepared.card.cluster} if prepared.card.cluster != "speaker" else {}),
     }
