@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def tally_of(folder: Path, **corpus: str) -> Tally:
     ((task, rows),) = asked_by_task(run).items()
     one = read_task(run, task, rows)
     header = one.header | {"corpus": one.header["corpus"] | corpus}
-    one.reading = Reading.of(header, one.reading.labels, one.reading.spec)
+    one = replace(one, reading=Reading.of(header, one.reading.labels, one.reading.spec))
     collector = one.collector()
     collect(run, [collector])
     return collector.tally()
