@@ -1,6 +1,6 @@
 """Write the JSON Schemas of data rooms, cards and results from their classes.
 
-Run after changing one in ``voxemo_tasks/specs.py`` or a model of ``voxemo_tasks/results``::
+Run after changing one in ``voxemo_tasks/specs`` or a model of ``voxemo_tasks/results``::
 
     python scripts/write_schemas.py
 

@@ -20,6 +20,7 @@ from voxemo_tasks import registry
 from voxemo_tasks.corpora import check, prepare, prepared
 from voxemo_tasks.errors import CorpusError, DataRoomError, LabelSetError
 from voxemo_tasks.records import Split, Utterance
+from voxemo_tasks.registering.corpora import check_corpus
 from voxemo_tasks.rooms import read_yaml
 from voxemo_tasks.specs import CorpusCard
 
@@ -415,7 +416,7 @@ def test_the_card_in_the_documents_is_one(home: Path, root: Path, tmp_path: Path
     (card,) = re.findall(r"```yaml\n(schema: voxemo-corpus/1\n.*?)```", text, re.S)
     (tmp_path / "my_corpus.yaml").write_text(card, encoding="utf-8")
     spec = CorpusCard.model_validate(read_yaml(tmp_path / "my_corpus.yaml").data)
-    registry._check_corpus(spec, read_yaml(tmp_path / "my_corpus.yaml"))
+    check_corpus(spec, read_yaml(tmp_path / "my_corpus.yaml"))
     (table,) = re.findall(r"```csv\n(path,.*?)```", text, re.S)
     paths = [row["path"] for row in csv.DictReader(io.StringIO(table))]
     (root / "manifest.csv").write_text(table, encoding="utf-8")
