@@ -31,7 +31,7 @@ from voxemo_tasks.metrics.votes import Predicted, Votes
 from voxemo_tasks.records import OURS, STATUSES, Verdict
 from voxemo_tasks.results import model as m
 from voxemo_tasks.results import score, score_run
-from voxemo_tasks.results.counting import _pluralities
+from voxemo_tasks.results.collecting import _pluralities
 from voxemo_tasks.results.writing import read_results, write_results
 from voxemo_tasks.tally import plurality
 

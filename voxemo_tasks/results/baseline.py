@@ -25,8 +25,10 @@ from ..metrics.paired import PairedCounts, difference, difference_interval
 from ..records import Json
 from ..store import RunData, read_run
 from . import model as m
+from .asking import AskedTask, asked_by_task, read_task
 from .blocks import REPLICATES, interval_of, number
-from .counting import AskedTask, Tally, asked_by_task, collect, read_task
+from .collecting import collect
+from .counting import Tally
 from .probes.answers import Answers, joint
 from .probes.asked import CLEAN
 

@@ -26,6 +26,7 @@ from ..store import RunData, read_run, writers_of
 from ..tally import FAILURE_LIMIT, read_reply, too_many_failures
 from . import judged
 from . import model as m
+from .asking import AskedTask, asked_by_task, read_task
 from .attempts import Attempts
 from .baseline import CONTROL, Words, baseline_block, choose, control_of, read_baseline
 from .blocks import (
@@ -45,8 +46,9 @@ from .blocks import (
     with_crossed,
 )
 from .calibrated import MOST_SMOOTHED, calibration_block, hard_votes
+from .collecting import collect
 from .continuous import continuous_block
-from .counting import AskedTask, Tally, asked_by_task, collect, read_task
+from .counting import Tally
 from .probes.answers import Answers
 from .probes.block import Takers, probes_block, read_stimuli
 from .probes.conditions import why_no_headline
