@@ -42,9 +42,10 @@ from . import model as m
 from .asking import asked_by_task, read_task
 from .blocks import REPLICATES, effects_of, interval_of
 from .collecting import collect
+from .counted import SYNTHETIC
 from .counting import OURS_CODES, Tally
-from .score import SEED, SYNTHETIC
 from .sensitivity import StoredReply, rank_stability, sensitivity
+from .wanted import SEED
 
 ALPHA = 0.05
 FLIPS = 20_000
