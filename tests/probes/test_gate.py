@@ -14,8 +14,8 @@ from voxemo_tasks.results.model import Results, TaskResult, Validity
 from voxemo_tasks.results.probes import block
 from voxemo_tasks.results.probes.conditions import validity, why_no_headline
 from voxemo_tasks.results.probes.model import Comparison
-from voxemo_tasks.results.score import NOT_ASKED, gated
 from voxemo_tasks.results.table import table_of
+from voxemo_tasks.results.validity import NOT_ASKED, gated
 
 Ask = Callable[..., TaskResult]
 CONTROLS = ["shuffled", "transcript_only"]

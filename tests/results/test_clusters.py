@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from imported_runs import LABELS, hard_rows, imported
 
-from voxemo_tasks.results.counting import Reading, Tally, asked_by_task, collect, read_task
+from voxemo_tasks.results.asking import asked_by_task, read_task
+from voxemo_tasks.results.collecting import collect
+from voxemo_tasks.results.counting import Tally
+from voxemo_tasks.results.reading import Reading
 from voxemo_tasks.results.score import score_run
 from voxemo_tasks.store import read_run
 

@@ -29,9 +29,9 @@ from voxemo_tasks.metrics.prompt_sensitivity import entropy_split
 from voxemo_tasks.metrics.random_effects import random_effects
 from voxemo_tasks.metrics.votes import Predicted, Votes
 from voxemo_tasks.records import OURS, STATUSES, Verdict
+from voxemo_tasks.results import kinds, score_run
 from voxemo_tasks.results import model as m
-from voxemo_tasks.results import score, score_run
-from voxemo_tasks.results.counting import _pluralities
+from voxemo_tasks.results.collecting import _pluralities
 from voxemo_tasks.results.writing import read_results, write_results
 from voxemo_tasks.tally import plurality
 
@@ -569,7 +569,7 @@ def test_a_block_that_fails_costs_no_other(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("by nothing")
 
-    monkeypatch.setattr(score, "soft_block", broken)
+    monkeypatch.setattr(kinds, "soft_block", broken)
     found = scored(run)
     assert found.soft is None
     assert found.absent["soft"] == "could not be computed: ZeroDivisionError: by nothing"

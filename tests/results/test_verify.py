@@ -150,7 +150,7 @@ def test_a_changed_verbalizer_is_told_apart(
 ) -> None:
     spec, digest = registry.verbalizer("closed_set")
     other = "0" * 64
-    for module in ("voxemo_tasks.results.counting.registered", "voxemo_tasks.registry.verbalizer"):
+    for module in ("voxemo_tasks.results.reading.registered", "voxemo_tasks.registry.verbalizer"):
         monkeypatch.setattr(module, lambda ref: (spec, other))
     found = verify_results(results)
     assert not found.holds

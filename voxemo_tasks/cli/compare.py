@@ -10,8 +10,8 @@ from typing import Any
 from ..metrics.hard import HARD_METRICS
 from ..results.comparing import MARGIN, compare_runs
 from ..results.comparison_model import Comparison, Difference, OverTasks
-from ..results.score import SEED
 from ..results.table import align, percent
+from ..results.wanted import SEED
 from ..results.writing import write_results
 
 

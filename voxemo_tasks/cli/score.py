@@ -10,11 +10,11 @@ from typing import Any
 
 from ..errors import OptionError
 from ..results import score_run, table_of, write_results
-from ..results.importing import parse_labels
+from ..results.import_plan import parse_labels
 from ..results.model import Results, Sensitivity
 from ..results.samples import import_samples
-from ..results.score import SEED
 from ..results.sensitivity import rank_stability
+from ..results.wanted import SEED
 from ..store.reading import RUN_FILE
 from .prereg import add_flags, held
 from .stimuli import check_stimuli

@@ -25,10 +25,14 @@ from ..metrics.paired import PairedCounts, difference, difference_interval
 from ..records import Json
 from ..store import RunData, read_run
 from . import model as m
+from .asking import AskedTask, asked_by_task, read_task
+from .attempts import Attempts
 from .blocks import REPLICATES, interval_of, number
-from .counting import AskedTask, Tally, asked_by_task, collect, read_task
+from .collecting import collect
+from .counting import Tally
 from .probes.answers import Answers, joint
 from .probes.asked import CLEAN
+from .probes.block import Takers
 
 CONTROL = "transcript_only"
 POLICIES: tuple[Policy, ...] = ("strict", "answered")
@@ -191,3 +195,30 @@ def _compared(counts: PairedCounts, name: str, policy: Policy, seed: int) -> m.A
             interval=interval_of(found, cluster, seed),
         ),
     )
+
+
+def beside_words(
+    result: m.TaskResult,
+    run: RunData,
+    one: AskedTask,
+    tally: Tally,
+    takers: Takers,
+    given: Sequence[Words] | None,
+    seed: int,
+    tried: Attempts,
+) -> m.TaskResult:
+    """The result with what the words alone reach, of another run or of the run's own control."""
+    own = Answers.of(tally)
+    if given is not None:
+        words = choose(one.task, tally.labels, own, given)
+        why = "no task of the transcript baseline has these labels and any of these utterances"
+    else:
+        control = takers.collectors.get(CONTROL)
+        words = None if control is None else control_of(run, one, control.tally())
+        why = f"no transcript baseline was given, and the control {CONTROL} was not asked"
+    block = None if words is None else baseline_block(tally.labels, own, words, seed)
+    if block is None:
+        tried.absent["transcript_baseline"] = (
+            why if words is None else "no utterance with a gold label was scored on both sides"
+        )
+    return result.model_copy(update={"transcript_baseline": block})

@@ -1,4 +1,4 @@
-"""What every block of the results is made of."""
+"""What the blocks of the results are made of."""
 
 from __future__ import annotations
 
@@ -31,3 +31,27 @@ class Value(Model):
     value: float | None
     n: int
     interval: Interval | None = None
+
+
+class Spread(Model):
+    """Least, mean and most."""
+
+    least: float
+    mean: float
+    most: float
+
+
+class RandomEffects(Model):
+    """Mean and spread over groups or corpora."""
+
+    k: int
+    mean: float
+    low: float | None
+    high: float | None
+    tau: float | None = Field(description="Standard deviation between groups.")
+    tau_low: float | None
+    tau_high: float | None
+    prediction_low: float | None = Field(description="Where a new group is expected.")
+    prediction_high: float | None
+    level: float
+    reason: str | None

@@ -35,6 +35,8 @@ from . import model as m
 from .counting import Tally
 
 REPLICATES = 1000
+HEADLINE = ("uar", "wa")
+"""Rates whose interval is also given with the choice of prompt and of reading."""
 GROUPED_BY = ("culture", "language", "gender", "synthesis")
 """What a scorecard is divided by where the user does not say, as far as it is known."""
 

@@ -39,10 +39,13 @@ from ..specs import AnyVerbalizer
 from ..store import RunData, read_run
 from . import comparison_model as c
 from . import model as m
+from .asking import asked_by_task, read_task
 from .blocks import REPLICATES, effects_of, interval_of
-from .counting import OURS_CODES, Tally, asked_by_task, collect, read_task
-from .score import SEED, SYNTHETIC
+from .collecting import collect
+from .counted import SYNTHETIC
+from .counting import OURS_CODES, Tally
 from .sensitivity import StoredReply, rank_stability, sensitivity
+from .wanted import SEED
 
 ALPHA = 0.05
 FLIPS = 20_000

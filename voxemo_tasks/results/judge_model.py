@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from .basics import Model, Value
+from .basics import Interval, Model, Value
+from .hard_model import Number
 
 
 class Measured(Value):
@@ -78,3 +79,75 @@ class RationaleUpdate(Model):
         description="Judge → the difference by the panel without it."
     )
     own_family: OwnFamily
+
+
+class Verified(Model):
+    """A judge of a pass, and how well it held."""
+
+    name: str
+    digest: str
+    family: str | None
+    own_family: bool = Field(description="Whether it is of the judged model's family.")
+    used: bool
+    dropped: str | None = Field(description="Why it was not used.")
+    canaries: dict[str, Any] | None
+    swapped: dict[str, Any] | None = Field(
+        description="Judged again with the options the other way round; share that changed."
+    )
+    language: dict[str, Any] | None = Field(
+        description="Judged again in the reply's own language; share that changed."
+    )
+    failed: int
+    items: int
+
+
+class JudgedRates(Model):
+    """Hard rates of one way of reading."""
+
+    n: int = Field(description="Utterances that count.")
+    failed: int = Field(description="Utterances left out because the judges failed on them.")
+    rates: dict[str, Number] = Field(description="Strict: uar, wa, macro_f1, coverage.")
+
+
+class JudgedEffect(Model):
+    """What reading otherwise does to a rate, on the utterances that both readings have."""
+
+    metric: str
+    value: float | None
+    n: int
+    interval: Interval
+
+
+class Judged(Model):
+    """Rules only, rules and judge, judge only, side by side."""
+
+    rubric: dict[str, Any]
+    seed: int
+    rows: str = Field(description="Which replies were judged: residue, all, or a sample.")
+    headline: bool = Field(description="Whether the rates with a judge may be quoted.")
+    reasons: list[str]
+    judges: list[Verified]
+    replies: dict[str, int] = Field(description="Replies: all, judged, failed, flagged, changed.")
+    agreement: dict[str, Any] | None = Field(
+        description="Krippendorff's alpha between the judges, nominal; null for one judge."
+    )
+    rules: JudgedRates
+    rules_and_judge: JudgedRates
+    judge: JudgedRates | None = Field(description="Null where only the residue was judged.")
+    effects: dict[str, list[JudgedEffect]] = Field(
+        description="rules_and_judge and judge → rate less that of the rules alone."
+    )
+    without: dict[str, float | None] = Field(
+        description="Judge → uar of rules and judge by the panel without it."
+    )
+    own_family: OwnFamily | None = Field(
+        default=None, description="By share of replies read as the gold label."
+    )
+    corrected: dict[str, list[Corrected]] = Field(
+        default_factory=dict,
+        description="rules and rules_and_judge → rates with the reader's error against people undone; "
+        "where an audit gave it.",
+    )
+    corrected_reason: str | None = Field(
+        default=None, description="Why there are none, where there are none."
+    )

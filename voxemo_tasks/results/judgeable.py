@@ -14,8 +14,8 @@ from ..render import Menu
 from ..specs import JudgeSpec
 from ..store import Asked, RunData, read_run, reply_key
 from ..tally import read_reply, require_fitting
-from .counting import Reading, choose_verbalizer
 from .probes.asked import CLEAN, by_condition
+from .reading import Reading, choose_verbalizer
 from .transcripts import Transcripts, transcripts
 
 RESIDUE, ALL, SAMPLE = "residue", "all", "sample"

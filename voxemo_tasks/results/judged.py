@@ -40,6 +40,8 @@ from .judgeable import label_item
 from .rubrics import Kin, own_family
 from .sensitivity import StoredReply
 
+JUDGINGS = "judgings"
+"""Folder of a run in which a judge has been at work."""
 METRICS = ("uar", "wa", "macro_f1", "coverage")
 METHOD = "rate of pooled counts; a non-answer is wrong and nobody's false positive"
 

@@ -24,7 +24,8 @@ from ..records import Json
 from ..registry import prompt
 from ..specs import JudgeSpec
 from ..store import Asked, read_judgements, read_run
-from .counting import AskedTask, Texts, collect, read_task
+from .asking import AskedTask, read_task
+from .collecting import Texts, collect
 from .judge_model import RationaleUpdate
 from .judged import Panel
 from .probes.answers import Answers

@@ -22,8 +22,10 @@ from .. import __version__, registry
 from ..errors import DataRoomError, StoreError, UnknownNameError
 from ..records import Json
 from ..store import writers_of
+from .kinds import SWITCHED_OFF
 from .model import Results, Scoring, TaskResult
-from .score import SEED, SWITCHED_OFF, score_run
+from .score import score_run
+from .wanted import SEED
 from .writing import read_results
 
 TOLERANCE = 1e-12

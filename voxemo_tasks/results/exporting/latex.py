@@ -18,7 +18,7 @@ from ...errors import OptionError
 from ...metrics.hard import HARD_METRICS, Policy
 from ...metrics.paired_tests import sign_flip_test
 from ..model import Results
-from ..score import SEED
+from ..wanted import SEED
 from .pairing import Unpaired, paired
 from .values import Measured, is_rate, measured, require_known
 

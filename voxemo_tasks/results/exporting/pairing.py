@@ -12,7 +12,9 @@ from pathlib import Path
 from ...errors import LabelSetError, VoxEmoError
 from ...metrics.paired import PairedCounts, pair
 from ...store import read_run
-from ..counting import Tally, asked_by_task, collect, read_task
+from ..asking import asked_by_task, read_task
+from ..collecting import collect
+from ..counting import Tally
 from ..model import Results
 from ..verifying import inferred_scoring
 

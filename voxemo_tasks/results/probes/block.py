@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import StoreError
-from ..counting import AskedTask, Collector, Tally, Texts
+from ..asking import AskedTask
+from ..collecting import Collector, Texts
+from ..counting import Tally
 from .answers import Answers
 from .asked import CLAIMS, CLEAN
 from .conditions import condition_results, context_gains, severity_curves, validity

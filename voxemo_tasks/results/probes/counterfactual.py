@@ -36,7 +36,8 @@ from ...registry import verbalizer
 from ...verbalize import verbalize
 from ..basics import Value
 from ..blocks import REPLICATES
-from ..counting import Reading, Texts
+from ..collecting import Texts
+from ..reading import Reading
 from .answers import Answers, Floats, share_of, speakers, value_of
 from .asked import CLAIMS, CLEAN
 from .model import Attrition, ByOperation, Counterfactual, DoseCurve, Rationale
