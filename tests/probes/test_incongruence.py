@@ -13,7 +13,8 @@ from voxemo_tasks.corpora import prepare, prepared
 from voxemo_tasks.labels import LabelSet
 from voxemo_tasks.records import Utterance
 from voxemo_tasks.results import score_run
-from voxemo_tasks.results.importing import import_predictions, parse_map
+from voxemo_tasks.results.import_plan import parse_map
+from voxemo_tasks.results.importing import import_predictions
 from voxemo_tasks.tasks.documents import describe
 
 LABELS = ["angry", "happy", "neutral", "sad"]

@@ -17,7 +17,8 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from voxemo_tasks.errors import VoxEmoError
 from voxemo_tasks.results import score_run
-from voxemo_tasks.results.importing import import_predictions, parse_labels, parse_map
+from voxemo_tasks.results.import_plan import parse_labels, parse_map
+from voxemo_tasks.results.importing import import_predictions
 from voxemo_tasks.results.model import TaskResult
 
 LABELS = ("angry", "happy", "neutral", "sad")

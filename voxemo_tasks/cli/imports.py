@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError
-from ..results.importing import FIELDS, TASK, import_predictions, parse_labels, parse_map
+from ..results.import_plan import FIELDS, parse_labels, parse_map
+from ..results.importing import TASK, import_predictions
 
 
 def add_parser(subparsers: Any) -> None:

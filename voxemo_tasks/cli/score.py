@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import OptionError
 from ..results import score_run, table_of, write_results
-from ..results.importing import parse_labels
+from ..results.import_plan import parse_labels
 from ..results.model import Results, Sensitivity
 from ..results.samples import import_samples
 from ..results.sensitivity import rank_stability
