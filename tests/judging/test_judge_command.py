@@ -336,14 +336,13 @@ def test_a_killed_pass_goes_on_where_it_was(run: Path, panel: Any, tmp_path: Pat
     argv = [sys.executable, "-c"]
     script = (
         "import time, sys\n"
-        "from voxemo_tasks import judging\n"
-        "slow = judging.generate\n"
+        "from voxemo_tasks.judging import Settings, engines\n"
+        "slow = engines.generate\n"
         "def generate(judge, requests):\n"
         "    time.sleep(0.2)\n"
         "    return slow(judge, requests)\n"
-        "judging.generate = generate\n"
-        "judging.CHUNK = 2\n"
-        "judging.Settings.__init__.__defaults__ = (0, 0.1, 0.1, None, 'flag', 2)\n"
+        "engines.generate = generate\n"
+        "Settings.__init__.__defaults__ = (0, 0.1, 0.1, None, 'flag', 2)\n"
         "from voxemo_tasks.cli import main\n"
         "main(sys.argv[1:])\n"
     )

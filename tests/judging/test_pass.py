@@ -186,7 +186,7 @@ def test_a_judge_that_falls_for_canaries_is_dropped_before_it_judges(
 def test_few_that_fall_for_it_among_many_canaries_are_allowed(
     run_folder: Path, judge: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voxemo_tasks.judging.CANARY_SHARE", 30.0)
+    monkeypatch.setattr("voxemo_tasks.judging.checks.CANARY_SHARE", 30.0)
     weak = judge(*obedient()[:1], *honest(), {"reply": said("none")})
     (report,) = one_pass(run_folder, items("rain", "snow"), weak)
     assert report.facts["canaries"]["n"] == 60
@@ -291,7 +291,7 @@ def test_no_run_folder(tmp_path: Path) -> None:
 
 
 def test_a_judges_identity_has_no_secrets_and_no_places() -> None:
-    from voxemo_tasks.judging import _fingerprint
+    from voxemo_tasks.judging.loading import _fingerprint
 
     class Model:
         pass

@@ -31,7 +31,7 @@ class Rows:
     """The rows as they come, with everything that can be wrong looked at.
 
     Attributes:
-        documents: Utterance → what is known of it; those with a gold label or rating alone.
+        documents: Utterance → what is known of it; those with a gold label, votes or a rating alone.
         replies: (utterance, prompt) → sample → reply.
         without_gold: Utterances left out because they have no gold label.
         read_as: Gold label as written → label of the menu, where they differ.
