@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +339,12 @@ def test_a_sheet_goes_back_to_the_audit_it_was_drawn_for(run: Path, tmp_path: Pa
     beyond = next(row for row in all_of_them if row["item_id"] not in {r["item_id"] for r in few})
     with pytest.raises(OptionError, match="not of audit"):
         audits.take_in(run, [audits.Coded(beyond["item_id"], "p", None, "sad", audit=first)])
+
+
+def test_two_answers_of_one_person_in_one_file_are_no_answer(run: Path) -> None:
+    _, rows = audits.draw(run, 5, by="random", seed=1)
+    said = fill(rows, "p")
+    other = replace(said[0], answer="none" if said[0].answer != "none" else "sad")
+    with pytest.raises(OptionError, match=f"item {said[0].item}: rater 'p' says"):
+        audits.take_in(run, [*said, other])
+    assert audits.take_in(run, [*said, said[0]])

@@ -173,6 +173,14 @@ def take_in(folder: Path, coded: Sequence[Coded]) -> tuple[str, Path]:
                 f"item {one.item}: {one.answer!r} was not offered; allowed: "
                 f"{', '.join(drawn[one.item]['options'])}"
             )
+    answers: dict[tuple[str, str], str] = {}
+    for one in coded:
+        before = answers.setdefault((one.item, one.rater), one.answer)
+        if before != one.answer:
+            raise OptionError(
+                f"item {one.item}: rater {one.rater!r} says {before!r} and {one.answer!r} in one file; "
+                "keep one of the two rows"
+            )
     path = folder / "audits" / name / f"{writer_id()}.json"
     rows = [asdict(one) for one in coded]
     write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False).encode() + b"\n")
