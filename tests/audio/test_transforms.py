@@ -255,3 +255,35 @@ def test_the_command_renders(
     assert render(file=tmp_path / "none" / "a.wav") == 2
     assert render("--transform", "nosie") == 2
     assert main(["audio", "render", "mini_en_999", "--corpus", "mini", "--out", str(out)]) == 2
+
+
+def test_the_command_renders_what_a_condition_asks(
+    mini_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def render(text: str, name: str) -> int:
+        out = str(tmp_path / f"{name}.wav")
+        return main(
+            [
+                "audio",
+                "render",
+                "mini_en_003",
+                "--corpus",
+                "mini",
+                "--out",
+                out,
+                "--transform",
+                text,
+            ]
+        )
+
+    assert render("noise@3(kind=pink)", "level") == 0
+    assert render("noise(kind=pink, snr_db=10)", "plain") == 0
+    assert (tmp_path / "level.wav").read_bytes() == (tmp_path / "plain.wav").read_bytes()
+    assert render("gain@3 + gain(gain_db=-2)", "chain") == 0
+    assert "gain(gain_db=-18.0) then gain(gain_db=-2.0)" in capsys.readouterr().out
+    assert render("pitch_up.large", "dose") == 0
+    assert "prosody_f0(semitones=4.0" in capsys.readouterr().out
+    for text in ("babble@3", "code_switch", "shuffled", "context:none", "clean"):
+        assert render(text, "none") == 2
+        assert "other clips or words of a run" in capsys.readouterr().err
+    assert not (tmp_path / "none.wav").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from voxemo_tasks.cli import main
 from voxemo_tasks.cli.audit import CONFIG, label_studio, read_sheet, sheet
+from voxemo_tasks.errors import OptionError
 from voxemo_tasks.records import Response
 from voxemo_tasks.results import audits
 from voxemo_tasks.results.judgeable import replies_of
@@ -87,7 +89,7 @@ def fill(rows: list[dict[str, Any]], rater: str, culture: str = "") -> list[audi
 def test_a_sheet_shows_no_prediction_and_no_gold(run: Path) -> None:
     _, rows = audits.draw(run, 30, by="random", seed=1)
     assert len(rows) == 30
-    assert set(rows[0]) == {"item_id", "text", "options", "language", "sampled_prob"}
+    assert set(rows[0]) == {"audit", "item_id", "text", "options", "language", "sampled_prob"}
     assert {row["sampled_prob"] for row in rows} == {0.25}
     assert rows[0]["options"] == [*LABELS, "multiple", "off_menu", "none"]
     assert rows == audits.draw(run, 30, by="random", seed=1)[1]
@@ -300,3 +302,49 @@ def test_real_replies_as_an_audit_set(shared: Path, tmp_path: Path) -> None:
         if (verdict.status, sorted(verdict.labels)) != (row["status"], sorted(row["labels"])):
             wrong.append((row["reply"], verdict.status))
     assert len(wrong) <= 0.05 * len(rows), wrong
+
+
+def test_a_sheet_goes_back_to_the_audit_it_was_drawn_for(run: Path, tmp_path: Path) -> None:
+    first, few = audits.draw(run, 20, by="random", seed=1)
+    second, all_of_them = audits.draw(run, 120, by="random", seed=1)
+    assert first != second
+    csv_file = tmp_path / "few.csv"
+    table = list(csv.DictReader(io.StringIO(sheet(few), newline="")))
+    with csv_file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, table[0])
+        writer.writeheader()
+        writer.writerows(row | {"rater_id": "p", "answer": person(row["text"])} for row in table)
+    assert audits.take_in(run, read_sheet(csv_file))[0] == first
+    tasks = [
+        task
+        | {
+            "annotations": [
+                {"completed_by": 1, "result": [{"from_name": "answer", "value": {"text": ["sad"]}}]}
+            ]
+        }
+        for task in label_studio(few)
+    ]
+    json_file = tmp_path / "few.json"
+    json_file.write_text(json.dumps(tasks))
+    assert audits.take_in(run, read_sheet(json_file))[0] == first
+    # Without the column both could be meant, and the chance of being drawn differs: no guess.
+    with pytest.raises(OptionError, match=f"2 audits .*{second}.*column 'audit'"):
+        audits.take_in(run, fill(few, "p"))
+    mixed = [audits.Coded(row["item_id"], "p", None, "sad", audit=first) for row in few]
+    other = audits.Coded(few[0]["item_id"], "q", None, "sad", audit=second)
+    with pytest.raises(OptionError, match="one audit at a time"):
+        audits.take_in(run, [*mixed, other])
+    with pytest.raises(OptionError, match="has no audit 'gone'"):
+        audits.take_in(run, [audits.Coded(few[0]["item_id"], "p", None, "sad", audit="gone")])
+    beyond = next(row for row in all_of_them if row["item_id"] not in {r["item_id"] for r in few})
+    with pytest.raises(OptionError, match="not of audit"):
+        audits.take_in(run, [audits.Coded(beyond["item_id"], "p", None, "sad", audit=first)])
+
+
+def test_two_answers_of_one_person_in_one_file_are_no_answer(run: Path) -> None:
+    _, rows = audits.draw(run, 5, by="random", seed=1)
+    said = fill(rows, "p")
+    other = replace(said[0], answer="none" if said[0].answer != "none" else "sad")
+    with pytest.raises(OptionError, match=f"item {said[0].item}: rater 'p' says"):
+        audits.take_in(run, [*said, other])
+    assert audits.take_in(run, [*said, said[0]])

@@ -432,3 +432,10 @@ def test_a_local_checkpoint_is_known_by_its_bytes(tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"x")
     (two,) = panel_of("hf", f"pretrained={folder}", None)
     assert one["identity"] != two["identity"]
+
+
+def test_the_panel_of_the_docs_is_a_panel(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "judging.md").read_text(encoding="utf-8")
+    file = tmp_path / "panel.yaml"
+    file.write_text(page.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    assert [one["family"] for one in panel_of(None, "", str(file))] == ["qwen", "gemma", "mistral"]

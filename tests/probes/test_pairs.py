@@ -17,6 +17,7 @@ from voxemo_tasks.corpora.manifest import table_of
 from voxemo_tasks.errors import OptionError
 from voxemo_tasks.results.model import TaskResult
 from voxemo_tasks.results.probes.lines import probe_lines
+from voxemo_tasks.results.probes.pairs import _by
 from voxemo_tasks.tasks.documents import select
 from voxemo_tasks.tasks.options import parse_options
 from voxemo_tasks.tasks.pairs import read_pairs
@@ -179,3 +180,26 @@ def test_words_are_compared_without_capitals_and_marks(tmp_path: Path) -> None:
         "speaker": {"same": 2, "other": 0, "unknown": 0},
         "language": {"same": 0, "other": 0, "unknown": 2},
     }
+
+
+def test_cultures_of_one_speaker_each_give_no_interval_of_the_interaction() -> None:
+    documents = [{"culture": c, "speaker": s} for c, s in (("DE", "a"), ("DE", "b"), ("US", "c"))]
+    _, interaction = _by([1.0, 0.0, 0.0], documents, seed=1)
+    found = interaction["culture"]
+    assert (found.value, found.n) == (0.5, 3)
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high, found.interval.method) == (None, None, "none")
+    assert found.interval.reason is not None
+    assert "in US;" in found.interval.reason
+
+
+def test_pairs_without_speakers_are_redrawn_one_by_one() -> None:
+    documents = [{"culture": "DE" if i < 12 else "US"} for i in range(24)]
+    differs = [1.0] * 8 + [0.0] * 4 + [1.0] * 2 + [0.0] * 10
+    found = _by(differs, documents, seed=1)[1]["culture"]
+    assert found.value == pytest.approx(0.5)
+    assert found.interval is not None
+    assert found.interval.low is not None
+    assert found.interval.high is not None
+    assert found.interval.low < 0.4 < 0.6 < found.interval.high
+    assert (found.interval.cluster, found.interval.n_clusters) == (None, 24)

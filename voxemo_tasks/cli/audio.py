@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, UnknownNameError
-from ..records import Json, parse_transform
+from ..records import Json, Transform
 from ..results.table import align
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def add_parser(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="EXPR",
-        help="e.g. 'prosody_f0(semitones=4)'; several are applied in the order given",
+        help="as a condition of a run: 'prosody_f0(semitones=4)', 'noise@3(kind=pink)', 'telephone + "
+        "gain@3', 'pitch_up.large'; several are applied in the order given",
     )
     render.add_argument(
         "--rate", type=int, metavar="HZ", help="sampling rate (default: the file's)"
@@ -103,15 +104,29 @@ def _spec(spec: TransformSpec) -> Json:
     }
 
 
+def _steps(text: str) -> tuple[Transform, ...]:
+    """The transforms of a condition that changes the clip by itself."""
+    from ..tasks.conditions import parse_condition
+
+    condition = parse_condition(text)
+    if condition.kind not in ("transform", "dose", "sham", "round_trip"):
+        raise OptionError(
+            f"--transform {text}: this is made of other clips or words of a run, not of this clip alone; "
+            "for clips of your own: 'noise(kind=babble, path=…, sha256=…, snr_db=…)', "
+            "'code_switch(path=…, sha256=…)'"
+        )
+    return condition.transforms
+
+
 def _render(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     import soundfile
 
-    from ..audio import decode, probe, resolved
+    from ..audio import decode, probe
     from ..corpora import prepared
 
-    transforms = tuple(resolved(parse_transform(text)) for text in args.transform)
+    transforms = tuple(one for text in args.transform for one in _steps(text))
     out = Path(args.out)
     if out.suffix.lower() not in (".wav", ".flac"):
         raise OptionError(f"--out {args.out}: writes WAV and FLAC only; name it *.wav")

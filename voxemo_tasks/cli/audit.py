@@ -16,6 +16,7 @@ from ..results import audits
 from ..results.table import align, percent
 
 COLUMNS = [
+    "audit",
     "item_id",
     "language",
     "text",
@@ -162,6 +163,7 @@ def _annotations(task: Json) -> list[Json]:
         rater = by.get("email", by.get("id")) if isinstance(by, dict) else by
         rows.append(
             {
+                "audit": task["data"].get("audit"),
                 "item_id": task["data"]["item_id"],
                 "rater_id": "" if rater is None else str(rater),
                 "culture": values.get("culture"),

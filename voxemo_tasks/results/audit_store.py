@@ -23,12 +23,14 @@ class Coded:
         rater: Who.
         culture: Of the rater, if given.
         answer: A label of the menu, ``multiple``, ``off_menu`` or ``none``.
+        audit: The audit that the sheet was drawn for, where it says so.
     """
 
     item: str
     rater: str
     culture: str | None
     answer: str
+    audit: str | None = None
 
 
 def records_of(folder: Path) -> dict[str, Json]:

@@ -112,6 +112,7 @@ def draw(
     write_atomically(path, json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n")
     rows = [
         {
+            "audit": name,
             "item_id": i,
             "text": replies[i].text,
             "options": drawn[i]["options"],
@@ -157,33 +158,68 @@ def take_in(folder: Path, coded: Sequence[Coded]) -> tuple[str, Path]:
         Name of the audit that the items belong to, and the file.
 
     Raises:
-        OptionError: For nothing, items of no audit or of several, or an answer that was not offered.
+        OptionError: For nothing, items of no audit or of several, answers that do not say which of
+            several audits they are for, or an answer that was not offered.
     """
     read_run_file(folder)
     if not coded:
         raise OptionError("the file holds no answer; fill in the column 'answer'")
-    owners = {
-        name
-        for name, record in records_of(folder).items()
-        if {one.item for one in coded} <= record["drawn"].keys()
-    }
-    if not owners:
-        raise OptionError(
-            f"{coded[0].item!r} and the other items are of no one audit of {folder}; import the "
-            "sheet of one `voxemo audit export` at a time, into the run it was exported from"
-        )
-    name = max(owners, key=lambda n: records_of(folder)[n]["created"])
-    drawn = records_of(folder)[name]["drawn"]
+    records = records_of(folder)
+    name = _audit_of(folder, coded, records)
+    drawn = records[name]["drawn"]
     for one in coded:
         if one.answer not in drawn[one.item]["options"]:
             raise OptionError(
                 f"item {one.item}: {one.answer!r} was not offered; allowed: "
                 f"{', '.join(drawn[one.item]['options'])}"
             )
+    answers: dict[tuple[str, str], str] = {}
+    for one in coded:
+        before = answers.setdefault((one.item, one.rater), one.answer)
+        if before != one.answer:
+            raise OptionError(
+                f"item {one.item}: rater {one.rater!r} says {before!r} and {one.answer!r} in one file; "
+                "keep one of the two rows"
+            )
     path = folder / "audits" / name / f"{writer_id()}.json"
     rows = [asdict(one) for one in coded]
     write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False).encode() + b"\n")
     return name, path
+
+
+def _audit_of(folder: Path, coded: Sequence[Coded], records: Mapping[str, Json]) -> str:
+    """The audit that answers are for: a reply may be in several, each with another chance."""
+    named = sorted({one.audit for one in coded if one.audit is not None})
+    if len(named) > 1:
+        raise OptionError(
+            f"rows of audits {', '.join(named)} in one file; import one audit at a time"
+        )
+    if named and named[0] not in records:
+        raise OptionError(
+            f"{folder} has no audit {named[0]!r} (column 'audit'); there: "
+            f"{', '.join(records) or 'none'}; import a sheet into the run it was exported from"
+        )
+    if named:
+        drawn = records[named[0]]["drawn"]
+        if strangers := sorted({one.item for one in coded} - drawn.keys()):
+            raise OptionError(
+                f"item {strangers[0]!r} ({len(strangers)} in all) is not of audit {named[0]}; leave "
+                "the column item_id as it was exported"
+            )
+        return named[0]
+    items = {one.item for one in coded}
+    owners = [name for name, record in records.items() if items <= record["drawn"].keys()]
+    if not owners:
+        raise OptionError(
+            f"{coded[0].item!r} and the other items are of no one audit of {folder}; import the "
+            "sheet of one `voxemo audit export` at a time, into the run it was exported from"
+        )
+    if len(owners) > 1:
+        raise OptionError(
+            f"these items are in {len(owners)} audits ({', '.join(owners)}), each drawn with another "
+            "chance; say which in a column 'audit', as `voxemo audit export` writes it"
+        )
+    return owners[0]
 
 
 # ---- the readers against the people
@@ -395,7 +431,9 @@ def _cultures(
 
 
 def rater_rows(rows: Sequence[Mapping[str, Any]], where: str) -> list[Coded]:
-    """Rows with ``item_id``, ``rater_id``, ``culture``, ``answer``; those without answer left out.
+    """Rows with ``item_id``, ``rater_id``, ``culture``, ``answer``, and ``audit`` if they have it.
+
+    Rows without an answer are left out.
 
     Raises:
         OptionError: With the row, where item or rater is missing.
@@ -409,5 +447,6 @@ def rater_rows(rows: Sequence[Mapping[str, Any]], where: str) -> list[Coded]:
         if not item or not rater:
             raise OptionError(f"{where}, row {number}: needs item_id, rater_id and answer")
         culture = str(row.get("culture") or "").strip() or None
-        coded.append(Coded(item, rater, culture, answer))
+        audit = str(row.get("audit") or "").strip() or None
+        coded.append(Coded(item, rater, culture, answer, audit))
     return coded

@@ -7,15 +7,19 @@ and its shift is the largest between two of them. A non-answer is an answer of i
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...metrics.gaps import share_gaps
+from ...metrics.intervals import Interval
 from ...records import Json
 from ..basics import Value
 from ..blocks import REPLICATES, interval_of
-from .answers import FACTS, Answers, share_of
+from .answers import FACTS, Answers, share_of, speakers
 from .model import PairSensitivity
 
 
@@ -86,6 +90,7 @@ def _by(
 ) -> tuple[dict[str, dict[str, Value]], dict[str, Value]]:
     by: dict[str, dict[str, Value]] = {}
     interaction: dict[str, Value] = {}
+    who = speakers(documents)
     for fact in FACTS:
         rows: dict[str, list[int]] = {}
         for i, document in enumerate(documents):
@@ -98,16 +103,27 @@ def _by(
             by.setdefault(fact, {})[group] = share_of(
                 [differs[i] for i in some], [documents[i] for i in some], seed
             )
-            of_speaker: dict[str, list[int]] = {}
+            of_unit: dict[str, list[int]] = {}
             for i in some:
-                cell = of_speaker.setdefault(str(documents[i].get("speaker")), [0, 0])
+                cell = of_unit.setdefault(who[i] if who else str(i), [0, 0])
                 cell[0] += int(differs[i])
                 cell[1] += 1
-            counts[group] = np.array([of_speaker[s] for s in sorted(of_speaker)], dtype=np.int64)
+            counts[group] = np.array([of_unit[u] for u in sorted(of_unit)], dtype=np.int64)
         found = share_gaps(counts, minimum=1, replicates=REPLICATES, seed=seed)
         interaction[fact] = Value(
             value=found.gap,
             n=sum(map(len, rows.values())),
-            interval=interval_of(found.gap_interval, "speaker", seed),
+            interval=interval_of(
+                _with_variation(found.gap_interval, counts), "speaker" if who else None, seed
+            ),
         )
     return by, interaction
+
+
+def _with_variation(interval: Interval, counts: Mapping[str, NDArray[np.int64]]) -> Interval:
+    """None where a group is one speaker (or pair): redrawn, it never varies and seems certain."""
+    alone = sorted(group for group, cells in counts.items() if len(cells) < 2)
+    if not alone:
+        return interval
+    reason = f"one cluster with data in {', '.join(alone)}; an interval needs at least two in each"
+    return replace(interval, low=None, high=None, method="none", replicates=0, reason=reason)
