@@ -17,11 +17,12 @@ from made_runs import make_run, right
 
 from voxemo_tasks.cli import main
 from voxemo_tasks.errors import OptionError, UnknownNameError
-from voxemo_tasks.results import read_results
+from voxemo_tasks.results import read_results, score_run
 from voxemo_tasks.results.exporting import to_csv, to_eee, to_hub, to_latex
 from voxemo_tasks.results.exporting.latex import columns_of, escape, significantly_best
 from voxemo_tasks.results.exporting.pairing import paired
 from voxemo_tasks.results.exporting.values import measured
+from voxemo_tasks.results.importing import import_predictions
 from voxemo_tasks.results.model import Results
 
 HISTORIC = Path(__file__).resolve().parent.parent / "data" / "historic"
@@ -329,6 +330,38 @@ def test_what_a_table_refuses(results: Results) -> None:
         to_latex([results], [None], names=["a", "b"])
     with pytest.raises(UnknownNameError):
         to_latex([results], [None], ["uarr"])
+
+
+@pytest.fixture
+def ratings(tmp_path: Path) -> Results:
+    """Ratings on a scale, no labels."""
+    table = tmp_path / "ratings.csv"
+    lines = [f"u{i},{1 + i % 5},{2 + i % 4},s{i % 4}" for i in range(24)]
+    table.write_text("id,gold,said,speaker\n" + "\n".join(lines) + "\n")
+    columns = {"utterance": "id", "valence": "gold", "predicted_valence": "said"}
+    columns["speaker"] = "speaker"
+    import_predictions(table, columns, tmp_path / "rated", scale=(1, 7))
+    return score_run(tmp_path / "rated")
+
+
+def test_ratings_have_no_uar_and_no_empty_export(ratings: Results) -> None:
+    with pytest.raises(OptionError, match=r"no task .* value of uar; there are valence\.ccc"):
+        to_hub(ratings, {"imported": "me/x"})
+    with pytest.raises(OptionError, match=r"no task .* value of uar; there are valence\.ccc"):
+        to_latex([ratings], [None])
+    table = to_latex([ratings], [None], ["valence.ccc"])
+    assert "Valence.ccc, with 95\\,\\% intervals." in table  # nothing else says what it is
+
+
+def test_shifts_of_ratings_are_best_in_the_middle(ratings: Results) -> None:
+    """A model that stretches the scale is not better for it, and no leaderboard is to say so."""
+    better = {one.metric: one.better for one in measured(ratings)}
+    assert better["valence.bias"] == better["valence.location_shift"] == "zero"
+    assert better["valence.scale_shift"] == "one"
+    assert better["valence.ccc"] == "highest"
+    eee = to_eee(ratings)
+    assert "valence.ccc" in eee
+    assert "shift" not in eee
 
 
 def test_models_of_one_name_are_told_apart(results: Results) -> None:

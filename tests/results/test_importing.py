@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from voxemo_tasks.errors import OptionError
-from voxemo_tasks.results import score_run
+from voxemo_tasks.results import score_run, table_of
 from voxemo_tasks.results.importing import Imported, import_predictions
 from voxemo_tasks.store import read_run
 
@@ -56,3 +56,16 @@ def test_a_reply_that_is_an_object_stays_json(tmp_path: Path) -> None:
     reply = run.reply(f"{run.asked[0].request}:0")
     assert reply is not None
     assert json.loads(reply.text) == {"emotion": "sad"}
+
+
+def test_the_table_says_how_answers_go_with_both_gold_columns(tmp_path: Path) -> None:
+    table = tmp_path / "two.csv"
+    rows = [("sad", "sad", "angry"), ("angry", "angry", "angry"), ("dunno", "sad", "sad")] * 8
+    table.write_text("said,one,two\n" + "\n".join(",".join(row) for row in rows) + "\n")
+    columns = {"reply": "said", "gold": "one", "gold2": "two"}
+    import_predictions(table, columns, tmp_path / "run", labels=("angry", "sad"))
+    results = score_run(tmp_path / "run", multiverse=False)
+    second = results.tasks["imported"].association["gold2"].cramers_v["strict"]
+    text = table_of(results)
+    assert "answers and gold: Cramér's V 1.000" in text
+    assert f"answers and gold2: Cramér's V {second.value:.3f}" in text

@@ -55,6 +55,26 @@ def test_a_log_scores_as_its_run(logged: tuple[Path, Path], tmp_path: Path) -> N
         assert mine == its, name
 
 
+def test_a_log_of_a_synthetic_model_stays_no_result(
+    logged: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The script plays on a corpus of real speech here; the log alone says that a script spoke."""
+    log, run = logged
+    menu = next(iter(score_run(run).tasks.values())).confusion.rows
+    import_samples(log, tmp_path / "own")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines:
+        line["resps"] = [line["resps"][0][:1]]
+    single = tmp_path / log.name
+    single.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    import_samples(single, tmp_path / "menu", labels=menu)
+    for folder in ("own", "menu"):
+        assert json.loads((tmp_path / folder / "run.json").read_text())["synthetic_model"] is True
+        results = score_run(tmp_path / folder)
+        assert results.notice == "synthetic, not a result"
+        assert not any(task.headline for task in results.tasks.values())
+
+
 def test_a_log_of_another_suite_needs_its_menu(tmp_path: Path) -> None:
     log = tmp_path / "samples_other_2026.jsonl"
     rows = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,13 @@ import pytest
 from voxemo_tasks import registry
 from voxemo_tasks.render import Menu
 from voxemo_tasks.results.model import Sensitivity
-from voxemo_tasks.results.sensitivity import FACTORS, StoredReply, rank_stability, sensitivity
+from voxemo_tasks.results.sensitivity import (
+    FACTORS,
+    StoredReply,
+    _kinds,
+    rank_stability,
+    sensitivity,
+)
 
 SPEC, _ = registry.lexical("closed_set")
 LABELS = ("angry", "happy", "neutral", "sad")
@@ -89,6 +96,21 @@ def test_emulations_score_the_same_replies() -> None:
     assert emulated["exact_match@1"].uar == pytest.approx(2 / 4)
     assert emulated["first_substring@1"].coverage == pytest.approx(3 / 4)
     assert emulated["first_letter@1"].wa == pytest.approx(1 / 4)  # "Angry" begins with option A
+
+
+def test_equal_replies_are_read_once_and_counted_each() -> None:
+    """Equal is: the same words, as often, under the same menus; the order of replies is none of it."""
+    turned = replace(MENU, order=(3, 2, 1, 0), style="lettered")
+    a, b = StoredReply("A", "stop", MENU, "1"), StoredReply("sad", "stop", MENU, "2")
+    other = StoredReply("A", "stop", turned, "3")
+    again = StoredReply("A", "stop", MENU, "4")
+    kinds, which = _kinds([[a, b], [b, again], [a, b, b], [other, b], [a]])
+    assert which.tolist() == [0, 0, 1, 2, 3]
+    assert kinds == [[a, b], [a, b, b], [other, b], [a]]
+    found = sensitivity(LABELS, ["sad"] * 3 + ["angry"], [[b], [b], [a], [b]], SPEC)
+    assert found is not None
+    assert found.registered == pytest.approx((2 / 3 + 0) / 2)
+    assert {one.wa for name, one in found.emulations.items() if "substring" in name} == {0.5}
 
 
 def test_no_neutral_no_neutral_fallback() -> None:

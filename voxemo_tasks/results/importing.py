@@ -56,6 +56,7 @@ def import_predictions(
     verbalizer: str | None = None,
     traces: Path | None = None,
     annotator_delay_s: float | None = None,
+    synthetic: bool = False,
 ) -> Imported:
     """Write a run from a table of predictions.
 
@@ -73,6 +74,7 @@ def import_predictions(
         traces: Table of time-continuous ratings (``corpora.traces``); rows are then windows, and
             need ``dialogue``, ``start`` and ``end`` in place of a gold rating.
         annotator_delay_s: Lag of the annotators, kept with the run; default: not stated.
+        synthetic: Whether results of who predicted are no results (a script, the tiny model).
 
     Raises:
         OptionError: For a file, column or value that cannot be used, with its line.
@@ -106,7 +108,7 @@ def import_predictions(
         header["traces"] = _traces(traces, recordings, rows, annotator_delay_s)
     documents = [header, *rows.documents.values()]
     digest = digest_of(documents)
-    with RunStore(out, fingerprint, synthetic=False) as store:
+    with RunStore(out, fingerprint, synthetic=synthetic) as store:
         write_json_lines(store.folder / "documents" / f"{digest}.jsonl.gz", documents)
         written: list[Response] = []
         for (utterance, prompt), samples in rows.replies.items():

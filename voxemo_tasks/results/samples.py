@@ -35,9 +35,12 @@ def import_samples(file: Path, out: Path, *, labels: Sequence[str] = ()) -> Impo
     """
     if (out / "run.json").exists():
         raise StoreError(f"{out} holds a run already; choose another folder")
+    synthetic = any(_of_synthetic_model(row) for _, row in read_rows(file))
     if labels:
         columns = {"utterance": "doc_id", "reply": "resps.0", "gold": "target"}
-        return import_predictions(file, columns, out, labels=labels, task=_task_of(file))
+        return import_predictions(
+            file, columns, out, labels=labels, task=_task_of(file), synthetic=synthetic
+        )
     fingerprint = {
         "model": file.stem,
         "revision": f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}",
@@ -52,7 +55,7 @@ def import_samples(file: Path, out: Path, *, labels: Sequence[str] = ()) -> Impo
     if not rows:
         raise OptionError(f"{file} has no rows")
     sources = {row[1]: _documents_file(file, row[0], row[1], row[2]) for row in rows}
-    with RunStore(out, fingerprint, synthetic=False) as store:
+    with RunStore(out, fingerprint, synthetic=synthetic) as store:
         for digest, source in sources.items():
             target = store.folder / "documents" / f"{digest}.jsonl.gz"
             write_atomically(target, source.read_bytes())
@@ -90,6 +93,12 @@ def _rows(file: Path) -> Iterator[tuple[int, str, str, Json, list[str]]]:
         for provenance, place, replies in zip(found, documents, row["resps"], strict=True):
             texts = [_text(one) for one in (replies if isinstance(replies, list) else [replies])]
             yield number, str(place["sha256"]), str(place["path"]), provenance, texts
+
+
+def _of_synthetic_model(row: Json) -> bool:
+    """Whether the task wrote beside its verdict that a model said this whose results are none."""
+    verdict = row.get("coverage")
+    return isinstance(verdict, dict) and verdict.get("synthetic") is True
 
 
 def _text(reply: Any) -> str:

@@ -86,15 +86,16 @@ def sensitivity(
     outcomes = [
         level for level in FACTORS["non_answer"] if level != "neutral" or "neutral" in labels
     ]
+    kinds, which = _kinds(replies)
     design: list[tuple[dict[str, str], float | None]] = []
     for words, neighbours, negation, typos in itertools.product(
         *(FACTORS[name] for name in ("words", "neighbours", "negation", "typos"))
     ):
         variant = Variant(words, neighbours, negation == "on", typos == "on")  # type: ignore[arg-type]
         read = _Reader(spec, variant)
-        verdicts = [[read(reply) for reply in several] for several in replies]
+        verdicts = [[read(reply) for reply in several] for several in kinds]
         for several in FACTORS["several"]:
-            answers = np.array([_answer(v, several, index) for v in verdicts])
+            answers = np.array([_answer(v, several, index) for v in verdicts])[which]
             for outcome in outcomes:
                 levels = {
                     "words": words,
@@ -105,7 +106,27 @@ def sensitivity(
                     "non_answer": outcome,
                 }
                 design.append((levels, _uar(truth, answers, len(labels), outcome, index)))
-    return _summary(design, spec, labels, gold, replies)
+    return _summary(design, spec, labels, gold, kinds, which)
+
+
+def _kinds(
+    replies: Sequence[Sequence[StoredReply]],
+) -> tuple[list[Sequence[StoredReply]], np.ndarray[Any, Any]]:
+    """Utterances with the same replies under the same menus, in whatever order, once; which is whose.
+
+    A reading is of the words alone and a plurality has no order, so that equals have equal answers
+    under every reading.
+    """
+    places: dict[frozenset[tuple[tuple[str, FinishReason, Menu], int]], int] = {}
+    kinds: list[Sequence[StoredReply]] = []
+    which = np.empty(len(replies), dtype=np.intp)
+    for i, several in enumerate(replies):
+        counts = Counter((reply.text, reply.finish_reason, reply.menu) for reply in several)
+        place = places.setdefault(frozenset(counts.items()), len(kinds))
+        if place == len(kinds):
+            kinds.append(several)
+        which[i] = place
+    return kinds, which
 
 
 class _Reader:
@@ -168,7 +189,8 @@ def _summary(
     spec: VerbalizerSpec,
     labels: Sequence[str],
     gold: Sequence[str],
-    replies: Sequence[Sequence[StoredReply]],
+    kinds: Sequence[Sequence[StoredReply]],
+    which: np.ndarray[Any, Any],
 ) -> m.Sensitivity:
     registered = {
         "words": "all",
@@ -203,12 +225,15 @@ def _summary(
         high_reading=None if high is None else high[0],
         factors=factors,
         values=[value for _, value in design],
-        emulations=_emulations(labels, gold, replies),
+        emulations=_emulations(labels, gold, kinds, which),
     )
 
 
 def _emulations(
-    labels: Sequence[str], gold: Sequence[str], replies: Sequence[Sequence[StoredReply]]
+    labels: Sequence[str],
+    gold: Sequence[str],
+    kinds: Sequence[Sequence[StoredReply]],
+    which: np.ndarray[Any, Any],
 ) -> dict[str, m.Emulated]:
     index = {label: i for i, label in enumerate(labels)}
     truth = np.array([index[label] for label in gold])
@@ -228,9 +253,9 @@ def _emulations(
                 )
                 for reply in several
             ]
-            for several in replies
+            for several in kinds
         ]
-        answers = np.array([_answer(v, "no_answer", index) for v in verdicts])
+        answers = np.array([_answer(v, "no_answer", index) for v in verdicts])[which]
         found[spec.ref] = m.Emulated(
             uar=_uar(truth, answers, len(labels), "wrong", index),
             wa=float(np.mean(truth == answers)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .model import (
+    Association,
     Continuous,
     Dimensional,
     Judged,
@@ -107,6 +108,14 @@ def _number(value: Value) -> str:
     return f"{value.value:.3f}{reach}"
 
 
+def _association(name: str, one: Association) -> str:
+    """Cramér's V of the answers with a gold column."""
+    return (
+        f"answers and {name}: Cramér's V {_number(one.cramers_v['strict'])} of {one.n}, "
+        f"{_number(one.cramers_v['answered'])} of the answered"
+    )
+
+
 def _dimension(name: str, one: Dimensional) -> str:
     """CCC beside its ceiling."""
     of = ""
@@ -159,6 +168,7 @@ def table_of(results: Results) -> str:
             notes += _judged(task.judged)
         notes += [f"  {_dimension(name, one)}" for name, one in task.dimensional.items()]
         notes += [f"  {_continuous(name, one)}" for name, one in task.continuous.items()]
+        notes += [f"  {_association(name, one)}" for name, one in task.association.items()]
         if task.transcript_baseline is not None:
             notes.append(f"  {_words(task.transcript_baseline)}")
         if task.probes is not None:

@@ -380,6 +380,7 @@ class VoxEmoTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is untyped
             "store": next((getattr(reply, "store", None) for reply in replies), None),
             "read": len(verdicts),
             "failed": [one.rule for one in verdicts if one.status in OURS],
+            "synthetic": any(getattr(reply, "synthetic", False) for reply in replies),
         }
         return {name: (detail if name == "coverage" else pair) for name in self.metrics}
 

@@ -84,7 +84,7 @@ def to_eee(
         "evaluation_results": [
             _entry(one)
             for one in measured(results, metrics, policy)
-            if one.value is not None and one.better != "zero"
+            if one.value is not None and one.better in ("highest", "lowest")
         ],
     }
     return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

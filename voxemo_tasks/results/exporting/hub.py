@@ -16,7 +16,7 @@ import yaml
 from ...errors import OptionError
 from ...records import Json
 from ..model import Results
-from .values import Measured, measured
+from .values import Measured, measured, nothing_of
 
 
 def to_hub(
@@ -38,11 +38,13 @@ def to_hub(
         source: Address at which the results or the replies are published.
 
     Raises:
-        OptionError: For a corpus without a dataset id.
+        OptionError: For a corpus without a dataset id, or where no task has any of the metrics.
         UnknownNameError: For a metric that is in none of the tasks.
     """
     wanted = ("uar",) if metrics is None else metrics
     found = [one for one in measured(results, wanted, policy) if one.value is not None]
+    if not found:
+        raise OptionError(nothing_of([results], wanted))
     missing = sorted({str(one.task.corpus.get("id")) for one in found} - datasets.keys())
     if missing:
         raise OptionError(

@@ -20,7 +20,7 @@ from ...metrics.paired_tests import sign_flip_test
 from ..model import Results
 from ..wanted import SEED
 from .pairing import Unpaired, paired
-from .values import Measured, is_rate, measured, require_known
+from .values import Measured, is_rate, measured, nothing_of, require_known
 
 Style = Literal["brackets", "half", "none"]
 STYLES: tuple[Style, ...] = ("brackets", "half", "none")
@@ -85,7 +85,8 @@ def to_latex(
         names: What the rows are called; default: the models' names.
 
     Raises:
-        OptionError: For a style that does not exist, or names or folders that are not as many.
+        OptionError: For a style that does not exist, or names or folders that are not as many, or
+            where no task has any of the metrics.
         UnknownNameError: For a metric that is in none of the results.
     """
     if style not in STYLES:
@@ -95,7 +96,10 @@ def to_latex(
         raise OptionError(
             f"{len(rows)} names and {len(folders)} folders for {len(several)} results"
         )
-    columns = columns_of(several, metrics or ("uar",), policy)
+    wanted = metrics or ("uar",)
+    columns = columns_of(several, wanted, policy)
+    if not columns:
+        raise OptionError(nothing_of(several, wanted))
     best: list[int | None] = []
     reasons: dict[str, None] = {}
     for column in columns:
@@ -257,6 +261,8 @@ def _notes(
     rates = [escape(_NAMES.get(name, name)) for name in metrics if is_rate(name)]
     policies = dict.fromkeys(c.policy for c in columns if is_rate(c.metric))
     text = f"{', '.join(rates)} in percent ({', '.join(policies)})" if rates else ""
+    if not rates and len(metrics) == 1:  # then no head names it either
+        text = escape(next(iter(metrics)))
     if style != "none":
         levels = dict.fromkeys(f"{100 * c.interval.level:g}\\,\\%" for c in cells if c.interval)
         kind = "half the width of" if style == "half" else "with"

@@ -19,10 +19,13 @@ from ...errors import UnknownNameError
 from ...metrics.hard import HARD_METRICS
 from ..model import Interval, Results, TaskResult, Value
 
-Better = Literal["highest", "lowest", "zero"]
+Better = Literal["highest", "lowest", "zero", "one"]
 
 LOWEST = frozenset({"rmse", "mae", "mse", "l2_error", "smooth_error", "brier", "aurc"})
 """Names, after the block, of which less is better."""
+
+CENTRED: dict[str, Better] = {"bias": "zero", "location_shift": "zero", "scale_shift": "one"}
+"""Names of ratings that are best in the middle: too much is as bad as too little."""
 
 SOFT_POLICIES = {"strict": "extra_class", "answered": "answered"}
 """Policy of hard rates → policy of soft metrics that treats a non-answer most alike."""
@@ -49,7 +52,7 @@ class Measured:
         value: ``None`` where it does not exist.
         n: Utterances that it rests on.
         interval: ``None`` where none was computed.
-        better: Which end is good; ``zero`` for signed quantities.
+        better: Which end is good; ``zero`` for signed quantities, ``one`` for ratios.
         unit: ``bits`` or empty.
         low: Least possible value, ``None`` where there is none or it is not stated.
         high: Greatest possible value.
@@ -122,6 +125,15 @@ def require_known(metrics: Sequence[str], found: Iterable[str]) -> None:
             raise UnknownNameError("metric of these results", name, known)
 
 
+def nothing_of(several: Sequence[Results], metrics: Sequence[str]) -> str:
+    """What to say where no task has any of the metrics, rather than to write an empty export."""
+    there = dict.fromkeys(
+        one.metric for results in several for one in measured(results) if one.value is not None
+    )
+    what = f"there are {', '.join(there)}" if there else "no number was computed"
+    return f"no task of these results has a value of {', '.join(metrics)}; {what}: say --metric"
+
+
 def _of_task(task: TaskResult) -> Iterator[Measured]:
     for name, rate in task.hard.items():
         for policy, number in (("strict", rate.strict), ("answered", rate.answered)):
@@ -171,7 +183,7 @@ def _ratings(
         low, high = RANGES.get(name.removeprefix("mean_"), (None, None))
         yield Measured(
             *(task, f"{prefix}.{name}", "", one.value, one.n, one.interval),
-            better="lowest" if name in LOWEST else "zero" if name == "bias" else "highest",
+            better=CENTRED.get(name, "lowest" if name in LOWEST else "highest"),
             low=low,
             high=high,
             definition=definition,
