@@ -70,3 +70,15 @@ def test_a_card_may_ask_for_dialogues(tmp_path: Path) -> None:
     assert (plain.unit, len(plain.confusions()[0])) == ("speaker", 3)
     assert (asked.unit, len(asked.confusions()[0])) == ("dialogue", 6)
     assert (plain.confusion().counts == asked.confusion().counts).all()
+
+
+def test_equal_limits_are_no_certainty(tmp_path: Path) -> None:
+    rows = hard_rows(SAID, GOLD, speaker=speaker)
+    hard = score_run(imported(tmp_path / "run", rows)).tasks["imported"].hard
+    coverage, uar = hard["coverage"].strict.interval, hard["uar"].strict.interval
+    assert coverage is not None
+    assert (coverage.low, coverage.high) == (1.0, 1.0)
+    assert "the same value" in (coverage.reason or "")
+    assert uar is not None
+    assert uar.low != uar.high
+    assert uar.reason is None

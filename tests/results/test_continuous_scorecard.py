@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from imported_runs import imported
 
 from voxemo_tasks.cli import main
 from voxemo_tasks.errors import CorpusError, OptionError
@@ -241,3 +242,9 @@ def test_from_a_corpus_card_to_the_results(
     gold = [level for levels in TRUTH.values() for level in levels]
     assert one.metrics["bias"].value == pytest.approx(4 - sum(gold) / 8)
     assert verify_results(path).holds
+
+
+def test_a_delay_where_there_are_no_traces_is_an_error(tmp_path: Path) -> None:
+    folder = imported(tmp_path / "run", [{"utterance": "a", "reply": "sad", "gold": "sad"}])
+    with pytest.raises(OptionError, match=r"--annotator-delay: no task of .* time-continuous"):
+        score_run(folder, annotator_delay_s=2.0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from imported_runs import imported
 
 from voxemo_tasks.errors import OptionError
 from voxemo_tasks.results import score_run, table_of
@@ -69,3 +70,14 @@ def test_the_table_says_how_answers_go_with_both_gold_columns(tmp_path: Path) ->
     text = table_of(results)
     assert "answers and gold: Cramér's V 1.000" in text
     assert f"answers and gold2: Cramér's V {second.value:.3f}" in text
+
+
+def test_lists_of_samples_under_several_prompts(tmp_path: Path) -> None:
+    rows = [
+        {"utterance": "u0", "gold": "sad", "prompt": prompt, "reply": said}
+        for prompt, said in (("a", ["sad", "sad"]), ("b", ["sad", "happy"]))
+    ]
+    counts = score_run(imported(tmp_path / "run", rows)).tasks["imported"].counts
+    assert counts.reply_statuses["answered"] == 4
+    with pytest.raises(OptionError, match="has a prediction in line 1 already"):
+        imported(tmp_path / "twice", [rows[0], rows[0]])

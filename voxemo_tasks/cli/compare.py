@@ -167,7 +167,8 @@ def _notes(found: Comparison) -> Sequence[str]:
         if one.verbalizers[0] != one.verbalizers[1]:
             notes.append(f"{where}: read by {one.verbalizers[0]} and {one.verbalizers[1]}")
         if one.interval.reason:
-            notes.append(f"{where}: no interval: {one.interval.reason}")
+            what = "no interval" if one.interval.low is None else "limits are equal"
+            notes.append(f"{where}: {what}: {one.interval.reason}")
     return notes
 
 

@@ -19,10 +19,14 @@ class Interval(Model):
     level: float
     method: str
     n_clusters: int
-    cluster: str | None = Field(description="What was resampled: speaker, or null for utterances.")
+    cluster: str | None = Field(
+        description="What was resampled: speaker, dialogue, recording; null for utterances."
+    )
     replicates: int
     seed: int
-    reason: str | None = None
+    reason: str | None = Field(
+        default=None, description="Why there is none, or why limits that are equal mean little."
+    )
 
 
 class Value(Model):

@@ -46,11 +46,19 @@ METHODS = {
 }
 REFUSED = STATUSES.index("abstained")
 
+ALL_ALIKE = "all that was redrawn has the same value, so that its spread says nothing of others"
+
 
 def interval_of(interval: Interval, cluster: str | None, seed: int) -> m.Interval:
-    """An interval as the results have it; one of redrawn utterances has no cluster."""
+    """An interval as the results have it; one of redrawn utterances has no cluster.
+
+    Where all that is redrawn agrees, both limits are the estimate: not certainty, and said to be none.
+    """
     if interval.method.startswith("iid"):
         cluster = None
+    reason = interval.reason
+    if reason is None and interval.low is not None and interval.low == interval.high:
+        reason = ALL_ALIKE
     return m.Interval(
         low=interval.low,
         high=interval.high,
@@ -60,7 +68,7 @@ def interval_of(interval: Interval, cluster: str | None, seed: int) -> m.Interva
         cluster=cluster,
         replicates=interval.replicates,
         seed=seed,
-        reason=interval.reason,
+        reason=reason,
     )
 
 

@@ -85,9 +85,10 @@ class Rows:
             )
         prompt = self._text(number, row, "prompt") or PROMPT
         samples = self.replies.setdefault((utterance, prompt), {})
-        for sample, text in self._predicted(number, row, len(samples)):
+        before = len(samples)
+        for sample, text in self._predicted(number, row, before):
             text = self._whole(text)
-            if sample in samples or ("sample" not in self.plan.columns and known and sample):
+            if sample in samples or ("sample" not in self.plan.columns and before):
                 raise self._error(
                     number,
                     "utterance",

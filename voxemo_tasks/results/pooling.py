@@ -104,7 +104,9 @@ def over_corpora(tasks: Mapping[str, m.TaskResult]) -> list[m.OverCorpora]:
                 low, high = number.interval.low, number.interval.high
                 if number.value is None or low is None or high is None or high <= low:
                     reason = number.interval.reason or "no width"
-                    notes.append(f"{result.task} is left out, its rate has no interval: {reason}")
+                    notes.append(
+                        f"{result.task} is left out, its rate has no interval to weigh it by: {reason}"
+                    )
                     continue
                 values.append(number.value)
                 errors.append(standard_error(number.value, number.interval))

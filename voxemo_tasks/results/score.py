@@ -84,6 +84,10 @@ def score_run(
     if transcript_baseline is not None:
         words = read_baseline(transcript_baseline, baseline_without)
     asked = {task: read_task(run, task, by_task[task], verbalizer) for task in sorted(by_task)}
+    if annotator_delay_s is not None and not any("traces" in a.header for a in asked.values()):
+        raise OptionError(
+            f"--annotator-delay: no task of {folder} has time-continuous ratings; leave it out"
+        )
     require_known(by or (), asked)
     is_judged = (folder / JUDGINGS).is_dir()
     collectors = {
