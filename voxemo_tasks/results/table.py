@@ -8,6 +8,7 @@ from .model import (
     Association,
     Continuous,
     Dimensional,
+    Gaps,
     Judged,
     Rate,
     Results,
@@ -116,6 +117,18 @@ def _association(name: str, one: Association) -> str:
     )
 
 
+def _speech(gaps: Gaps) -> str:
+    """UAR of human and of synthesised speech, and what the former is less the rest."""
+    rates = ", ".join(f"{percent(one.value)} {one.group} (of {one.n})" for one in gaps.groups)
+    human = next((one for one in gaps.groups if one.group == "human"), None)
+    line = f"human against synthesised speech: uar {rates}"
+    if human is None or human.difference_from_rest is None:
+        return line
+    reach, less = human.difference_interval, percent(human.difference_from_rest)
+    added = "" if reach is None else f" [{percent(reach.low)}, {percent(reach.high)}]"
+    return f"{line}; human less the rest {less}{added}"
+
+
 def _dimension(name: str, one: Dimensional) -> str:
     """CCC beside its ceiling."""
     of = ""
@@ -166,6 +179,9 @@ def table_of(results: Results) -> str:
             notes.append(f"  {_varied(task.sensitivity)}")
         if task.judged is not None:
             notes += _judged(task.judged)
+        speech = task.groups.get("synthesis")
+        if speech is not None and "uar" in speech.rates and len(speech.rates["uar"].groups) > 1:
+            notes.append(f"  {_speech(speech.rates['uar'])}")
         notes += [f"  {_dimension(name, one)}" for name, one in task.dimensional.items()]
         notes += [f"  {_continuous(name, one)}" for name, one in task.continuous.items()]
         notes += [f"  {_association(name, one)}" for name, one in task.association.items()]
